@@ -34,7 +34,7 @@ _WIDGETS = {
         "Models, while searching": ("search_bar",),
     }
 }
-_FIRST = ("models", "model", "compare", "transfers", "notifications", "harvest")
+_FIRST = ("models", "model", "compare", "transfers", "notifications", "harvest", "costs")
 _NAMES = {"pagedown": "page down", "pageup": "page up"}
 
 

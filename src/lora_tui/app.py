@@ -58,6 +58,12 @@ class LoraTuiApp(CacheApp):
             show=False,
             tooltip="Show training jobs and the harvest",
         ),
+        bound(
+            *("app.costs", "costs", "Costs"),
+            key_display="$",
+            show=False,
+            tooltip="Show what runs have cost",
+        ),
         bound("app.login", "login", "Sign in", show=False, tooltip="Sign in again"),
         bound(
             *("app.sign_out", "sign_out", "Sign out"),
@@ -140,6 +146,13 @@ class LoraTuiApp(CacheApp):
                 self.push_screen(HarvestScreen(self.harvest))
             except LoraTuiError as error:
                 self.show_error(error, title="Harvest not opened")
+
+    def action_costs(self) -> None:
+        """Show what runs have cost."""
+        from lora_tui.screens.costs import CostsScreen
+
+        if not isinstance(self.screen, CostsScreen):
+            self.push_screen(CostsScreen())
 
     def action_settings(self) -> None:
         """Show the settings."""

@@ -130,6 +130,18 @@ def next_day(day: datetime) -> datetime | None:
         return None
 
 
+def month_start(moment: datetime) -> datetime:
+    """The start of the moment's calendar month in the user's zone."""
+    there = local(moment)
+    return _in_zone(datetime(there.year, there.month, 1))  # noqa: DTZ001 - the user's zone
+
+
+def next_month(start: datetime) -> datetime:
+    """The start of the calendar month after the one that starts then, in the user's zone."""
+    year, month = (start.year + 1, 1) if start.month == 12 else (start.year, start.month + 1)
+    return _in_zone(datetime(year, month, 1))  # noqa: DTZ001 - the user's zone
+
+
 def _in_zone(naive: datetime) -> datetime:
     """A local date and time of the user's zone, as an aware datetime."""
     if _zone_of_user is not None:

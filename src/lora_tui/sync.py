@@ -1,6 +1,6 @@
 """Updates the cache from the backend: who may sync, in which order, and how a table is read.
 
-The sync takes the four tables in turn (cache/remote_tables.py), then the loss curves. A table is
+The sync takes the five tables in turn (cache/remote_tables.py), then the loss curves. A table is
 read in up to three steps:
 
 1. `_pull` reads the rows beyond the *cursor*, the last row that was read in the order of
@@ -15,6 +15,9 @@ read in up to three steps:
    deleted or given to another owner, rows with old dates. It runs once a day, when the numbers of
    rows differ, when the server's clock was set back, and when the timestamps of a page did not
    advance.
+
+Rows of costs are only added, as a rule: `pull_added` reads them, and their number is compared once
+a day.
 """
 
 from __future__ import annotations
@@ -29,7 +32,7 @@ from itertools import pairwise
 from typing import Final
 
 from lora_tui import clock
-from lora_tui.cache import metadata, records
+from lora_tui.cache import metadata
 from lora_tui.cache.cache_file import sync_holder, sync_lock
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import path_of, transaction, translate_database_errors
@@ -40,6 +43,7 @@ from lora_tui.cache.remote_tables import (
     RemoteTable,
     Tally,
     changed_rows,
+    note_unread,
     remove_rows,
     row_id,
     write_rows,
@@ -53,16 +57,17 @@ from lora_tui.errors import (
     NotFoundError,
     QueryTimeoutError,
 )
+from lora_tui.fetching.added_rows import pull_added
 from lora_tui.fetching.curves import pull_curves
+from lora_tui.fetching.read_flags import refresh_read_flags
 from lora_tui.fetching.rows import OVERLAP, RowReader, prefetch_pages
-from lora_tui.gateway.paging import Cursor, Page, RowLimit, is_uuid, next_cursor, repeated_rows
+from lora_tui.gateway.paging import Cursor, Page, RowLimit, next_cursor, repeated_rows
 from lora_tui.gateway.rest import Rest
 from lora_tui.processes import LockHolder, in_use_error, new_identity
 
 __all__ = ("Progress", "SyncReport", "note_failure", "sync_cache", "sync_running")
 
 RECONCILE_EVERY: Final = timedelta(hours=24)
-_MOST_UNREAD: Final = 240
 _ROWS_A_TRANSACTION: Final = 1000
 _TABLE_ERRORS: Final = (BackendError, NotFoundError, QueryTimeoutError)
 """Errors of one table, which do not stop the others (DeniedError is a NotFoundError)."""
@@ -84,6 +89,8 @@ class SyncReport:
     """Another process is syncing this cache, so this one did nothing."""
     failures: list[LoraTuiError] = field(default_factory=list)
     """The errors of tables that could not be read."""
+    unread: dict[str, LoraTuiError] = field(default_factory=dict)
+    """The errors of tables without which the rest is complete; they do not fail the sync."""
 
     def add(self, table: str, tally: Tally) -> None:
         """Count what was done to a table."""
@@ -210,13 +217,17 @@ def _sync_tables(
         try:
             _sync_table(reader, db, report, progress, compare=compare, rewrite=rewrite)
         except _TABLE_ERRORS as error:
-            report.failures.append(error)
-            continue
+            if table.is_needed:
+                report.failures.append(error)
+                continue
+            report.unread[table.remote] = error
+        if not table.is_needed:
+            note_unread(db, table, report.unread.get(table.remote))
         if table.topic is Topic.MODELS:
             with transaction(db):
                 metadata.put_value(db, metadata.MODELS_READ, timestamp_text(now))
     if not report.failures:
-        _refresh_read_flags(RowReader(rest, user_id, TABLES[-1]), db)
+        refresh_read_flags(RowReader(rest, user_id, TABLES[-1]), db)
         if compare or is_first:
             with transaction(db):
                 metadata.put_value(db, _RECONCILED, timestamp_text(now))
@@ -235,11 +246,12 @@ def _sync_table(
     on_rows = partial(progress, name)
     invalid = reader.rest.unreadable  # by table: values in answers that are not JSON objects
     invalid[name] = 0
-    pulled = _pull(reader, db, on_rows)
+    cursor = _cursor_of(db, reader.table) if reader.table.only_added else None
+    pulled = pull_added(reader, db, cursor, on_rows) if cursor else _pull(reader, db, on_rows)
     report.add(name, pulled)
     compare = compare or pulled.clock_set_back or pulled.may_lack_rows
     known = metadata.get_value(db, f"{metadata.MISSING_ROWS}{name}") or "0"
-    if compare or _missing_rows(reader, db) not in (None, known):
+    if compare or (cursor is None and _missing_rows(reader, db) not in (None, known)):
         compare, invalid[name] = True, 0
         compared = _reconcile(reader, db, on_rows, rewrite=rewrite)
         if rewrite:  # what `_pull` had written was written again
@@ -251,19 +263,6 @@ def _sync_table(
         with transaction(db):
             count = str(unreadable) if unreadable else None
             metadata.put_value(db, f"{metadata.UNREADABLE}{name}", count)
-
-
-def _refresh_read_flags(reader: RowReader, db: sqlite3.Connection) -> None:
-    """Fetch the unread notifications by id: reading one elsewhere changes no timestamp."""
-    ids = [i for i in records.unread_ids(db, _MOST_UNREAD) if is_uuid(i)]
-    rows = reader.by_id(ids)
-    changed = changed_rows(db, reader.table, rows)
-    present = {row_id(row) for row in rows}
-    removed = [i for i in ids if i not in present]
-    if changed or removed:
-        with transaction(db, reader.table.topic):
-            write_rows(db, reader.table, changed, Tally())
-            remove_rows(db, reader.table, removed, Tally())
 
 
 # Pull -------------------------------------------------------------------------------------------

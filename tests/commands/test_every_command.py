@@ -50,6 +50,7 @@ ROWS = {
     "whoami": Row("whoami", "user_id email profile url", ("whoami --profile none", 2)),
     "sync": Row("sync", "*", ("sync --config nowhere.toml", 2), offline=5),
     "list": Row("list", "models pagination", ("list --page 0", 2)),
+    "costs": Row("costs", "by groups total", ("costs --by colour", 2)),
     "show": Row("show {model}", "id name dataset job artifacts", ("show nosuchmodel", 3)),
     "jobs": Row("jobs", "jobs total", ("jobs --status nonsense", 2)),
     "jobs show": Row(

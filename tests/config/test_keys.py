@@ -114,6 +114,7 @@ def test_every_binding_can_be_moved_and_its_place_is_checked_for_conflicts() -> 
         "transfers": ("Transfers",),
         "notifications": ("the notifications",),
         "harvest": ("the harvest",),
+        "costs": ("the costs",),
         "settings": ("the settings",),
         "filters": ("the filters",),
         "columns": ("the columns",),

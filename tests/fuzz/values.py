@@ -75,11 +75,22 @@ _POINT: Final = {
     "training_loss": "1.500000",
     "validation_loss": None,
 }
+_COST: Final = {
+    "id": identifier("cost", 0),
+    "user_id": USER,
+    "job_id": identifier("job", 0),
+    "cost_type": "gpu",
+    "amount": "12.500000",
+    "details": {"hours": 2},
+    "billing_period": "2026-11",
+    "recorded_at": "2026-11-20T10:00:00+00:00",
+}
 ROWS: Final[dict[str, dict[str, Any]]] = {
     "datasets": _DATASET,
     "training_jobs": _JOB,
     "model_artifacts": model_row(0),
     "notifications": notice_row(0),
+    "cost_records": _COST,
     "metrics_points": _POINT,
 }
 

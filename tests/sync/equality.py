@@ -17,6 +17,7 @@ CACHED: Final = {
     "training_jobs": "jobs",
     "model_artifacts": "models",
     "notifications": "notifications",
+    "cost_records": "cost_records",
 }
 
 

@@ -36,6 +36,7 @@ SCREENS: Final[dict[str, Way]] = {
     "transfers": Way(("t",), works=("p",), reads=True),
     "notifications": Way(("n",)),
     "harvest": Way(("h",), works=("X",)),
+    "costs": Way(("dollar_sign",), works=("b",), reads=True),
     "settings": Way(("comma",), works=("j", "enter"), reads=True),
     "help": Way(("question_mark",)),
     "palette": Way(("ctrl+p",), works=("m",)),

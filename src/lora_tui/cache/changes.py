@@ -21,6 +21,7 @@ class Topic(StrEnum):
     JOBS = "jobs"
     CURVES = "curves"
     NOTIFICATIONS = "notifications"
+    COSTS = "costs"
     TRANSFERS = "transfers"
     WEIGHTS = "weights"
     SYNC = "sync"

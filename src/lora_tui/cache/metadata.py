@@ -36,6 +36,8 @@ ANNOUNCED_BEFORE: Final = "notifications.announced"
 
 UNREADABLE: Final = "unreadable."
 """Prefix of a table's name: the number of its rows that a sync could not store."""
+UNREAD: Final = "sync.unread."
+"""Prefix of the name of a table that the others do not need: why it could not be read."""
 MISSING_ROWS: Final = "sync.left."
 """Prefix of a table's name: how many rows the cache lacked after the last comparison."""
 SERVER_TIME: Final = "sync.asked."

@@ -48,7 +48,7 @@ def put_notifications(db: sqlite3.Connection, rows: Iterable[Row]) -> None:
 
 
 def delete_records(db: sqlite3.Connection, table: str, ids: Sequence[str]) -> None:
-    """Delete datasets, jobs or notifications. Call inside a transaction."""
+    """Delete datasets, jobs, notifications or cost records. Call inside a transaction."""
     with keep_sums(db, table, ids):
         db.executemany(f"DELETE FROM {table} WHERE id = ?", [(row_id,) for row_id in ids])
 

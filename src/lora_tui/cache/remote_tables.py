@@ -12,11 +12,14 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from lora_tui.cache import jobs, metrics, models, records
+from lora_tui.cache import costs, jobs, metadata, metrics, models, records
 from lora_tui.cache.changes import Topic
+from lora_tui.cache.connection import transaction
 from lora_tui.clock import parse_timestamp, timestamp_text
 from lora_tui.domain import Model, Row
-from lora_tui.json_values import identifier, mapping
+from lora_tui.domain.cost_records import micro_dollars
+from lora_tui.json_values import identifier, mapping, number
+from lora_tui.text import terminal_safe
 
 
 @dataclass(frozen=True)
@@ -40,18 +43,31 @@ class RemoteTable:
     """Whether rows may be marked as deleted."""
     hides_deleted: bool = False
     """Whether rows that are marked as deleted leave the cache."""
+    amount: str = ""
+    """A column of US dollars that may be corrected without `key` changing; `micros` here."""
+    only_added: bool = False
+    """Whether rows are only added, as a rule, so that an ordinary sync is one request for new ones.
+
+    What was corrected or deleted is noticed by the daily comparison.
+    """
+    is_needed: bool = True
+    """Whether a sync fails where the table can't be read; else the rest is synced, and it says so.
+    """
 
     @property
     def stamp_columns(self) -> str:
         """The columns that `stamp` and `is_hidden` read."""
-        columns = ["id", self.key, self.flag, "deleted_at" if self.soft_deletes else ""]
+        deleted = "deleted_at" if self.soft_deletes else ""
+        columns = ["id", self.key, self.flag, self.amount, deleted]
         return ",".join(column for column in columns if column)
 
     def stamp(self, row: Row) -> str:
         """The state of a row: equal for equal states, in whatever form the backend writes them."""
         moment = parse_timestamp(row.get(self.key))
         flag = f" {int(row.get(self.flag) in _TRUE)}" if self.flag else ""
-        return f"{timestamp_text(moment) if moment else ''}{flag}"
+        micros = micro_dollars(number(row.get(self.amount))) if self.amount else None
+        amount = f" {'' if micros is None else micros}" if self.amount else ""
+        return f"{timestamp_text(moment) if moment else ''}{flag}{amount}"
 
     def is_hidden(self, row: Row) -> bool:
         """Whether the cache does not show the row."""
@@ -64,7 +80,8 @@ class RemoteTable:
     def stamps(self, db: sqlite3.Connection, ids: Sequence[str] | None = None) -> dict[str, str]:
         """The stamps of the cached rows by id: of all of them, or of these ids."""
         flag = f" || ' ' || {self.flag}" if self.flag else ""
-        sql = f"SELECT id, coalesce({self.key}, ''){flag} FROM {self.cached}"
+        amount = " || ' ' || coalesce(micros, '')" if self.amount else ""
+        sql = f"SELECT id, coalesce({self.key}, ''){flag}{amount} FROM {self.cached}"
         if ids is None:
             found = db.execute(sql)
         else:
@@ -125,6 +142,15 @@ def changed_rows(
     return [dict(row) for row in rows if _is_changed(table, row, cached.get(row_id(row)))]
 
 
+def note_unread(db: sqlite3.Connection, table: RemoteTable, error: Exception | None) -> None:
+    """Note why a table that the others do not need could not be read, or (None) that it was."""
+    key = f"{metadata.UNREAD}{table.remote}"
+    reason = None if error is None else terminal_safe(str(error), limit=300)
+    if metadata.get_value(db, key) != reason:
+        with transaction(db, table.topic):
+            metadata.put_value(db, key, reason)
+
+
 def row_id(row: Row) -> str:
     """The id of the row in the cache; empty for a row without a usable id."""
     return identifier(row.get("id"))
@@ -163,8 +189,10 @@ def _put_models(db: sqlite3.Connection, rows: Iterable[Row]) -> None:
 
 
 def _remove_jobs(db: sqlite3.Connection, ids: Sequence[str]) -> None:
+    """Also what belongs to them: the backend deletes it with a job, too."""
     jobs.delete_jobs(db, ids)
     metrics.delete_curves(db, ids)
+    costs.delete_costs_of(db, ids)
 
 
 _TRUE: Final = (True, 1, "true", "t")
@@ -210,6 +238,19 @@ TABLES: Final = (
         "id,user_id,job_id,dataset_id,name,version,status,created_at,updated_at,deleted_at",
         soft_deletes=True,
         hides_deleted=True,
+    ),
+    # the deployed table has no updated_at
+    RemoteTable(
+        "cost_records",
+        "cost_records",
+        Topic.COSTS,
+        costs.put_cost_records,
+        lambda db, ids: records.delete_records(db, "cost_records", ids),
+        "id,user_id,job_id,cost_type,amount,billing_period,recorded_at",
+        key="recorded_at",
+        amount="amount",
+        only_added=True,
+        is_needed=False,
     ),
     # the deployed table has no updated_at; only `read` of a notification changes
     RemoteTable(

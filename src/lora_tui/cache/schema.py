@@ -14,7 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from sqlite_utils import Database
 
-SCHEMA_VERSION = 14
+SCHEMA_VERSION = 15
 _OLDEST_MIGRATED = 8
 TABLES = frozenset(
     {
@@ -24,6 +24,7 @@ TABLES = frozenset(
         "jobs",
         "job_counts",
         "notifications",
+        "cost_records",
         "metrics",
         "curves",
         "transfers",
@@ -57,6 +58,7 @@ def migrate(connection: sqlite3.Connection) -> None:
     migrations()(_m010_weights)
     migrations()(_m011_every_column_of_a_point)
     migrations()(_m012_list_of_jobs)
+    migrations()(_m013_cost_records)
     migrations()(_m014_live_points)
     migrations()(_m015_orders_of_jobs)
     migrations.apply(Database(connection))
@@ -140,6 +142,30 @@ def _m015_orders_of_jobs(db: Database) -> None:
     recount(db.conn, JOBS)
     for order in ORDERS:
         db.execute(order.index_sql())
+    put_schema_sum(db.conn)
+
+
+def _m013_cost_records(db: Database) -> None:
+    # `micros` is the amount in millionths of a dollar, NULL if it is unknown; `moment` says when it
+    # counts, in microseconds since 1970 (0: unknown); `of_the_run`: whether it bills what the job's
+    # own cost tells too
+    db.execute(
+        "CREATE TABLE cost_records (id TEXT PRIMARY KEY, row TEXT NOT NULL, job_id TEXT,"
+        " type TEXT NOT NULL, micros INTEGER, of_the_run INTEGER NOT NULL,"
+        " moment INTEGER NOT NULL, recorded_at TEXT, sum INTEGER)"
+    )
+    # costs are summed from these indexes alone, not from the large rows (costs.py)
+    db.execute(
+        "CREATE INDEX cost_records_sums ON cost_records (job_id, of_the_run, moment, micros)"
+    )
+    db.execute("CREATE INDEX cost_records_moment ON cost_records (moment)")
+    db.execute(
+        "CREATE INDEX jobs_costs ON jobs"
+        " (id, created_at, status, dataset_id, preset_id, base_model, gpu, cost)"
+    )
+    db.execute("INSERT OR REPLACE INTO sums (name, n, total) VALUES ('cost_records', 0, 0)")
+    from lora_tui.cache.sums import put_schema_sum
+
     put_schema_sum(db.conn)
 
 

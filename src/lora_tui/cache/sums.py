@@ -16,7 +16,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:  # `list` waits for this module
     from collections.abc import Iterable, Sequence
 
-_LISTED = {"models": 200, "datasets": 1_000, "jobs": 500}
+_LISTED = {"models": 200, "datasets": 1_000, "jobs": 500, "cost_records": 500}
 """Table → the most rows that SQLite checks in a few milliseconds."""
 SUMMED = {
     "models": (
@@ -31,6 +31,9 @@ SUMMED = {
         *("duration_hours", "loss"),
     ),
     "notifications": ("id", "row", "created_at"),
+    "cost_records": (
+        *("id", "row", "job_id", "type", "micros", "of_the_run", "moment", "recorded_at"),
+    ),
     "curves": ("job_id", "points", "sparkline", "total", "last_timestamp", "last_id"),
 }
 """Table → the columns that the checksum of a row covers."""
@@ -114,7 +117,10 @@ def find_damaged_index(db: sqlite3.Connection) -> str | None:
 def recompute_sums(db: sqlite3.Connection) -> None:
     """Compute all sums from what is there. Call inside a transaction."""
     db.execute("DELETE FROM sums")
+    there = {row[0] for row in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
     for table, columns in SUMMED.items():
+        if table not in there:  # a later migration adds it
+            continue
         key, total = columns[0], 0
         keys = [row[0] for row in db.execute(f"SELECT {key} FROM {table}")]
         for value in keys:  # one row at a time: a cache may be larger than the memory

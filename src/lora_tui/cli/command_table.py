@@ -100,6 +100,18 @@ COMMANDS = (
         ),
     ),
     Command(
+        "costs",
+        "costs:show_costs",
+        "Show what runs have cost (from the cache)",
+        options.costs_options,
+        examples=(
+            ("costs", "by month, with bars on a terminal"),
+            ("costs --by gpu --since 2026-11-01", "what each kind of GPU cost since that day"),
+            ("costs --by status", "what failed and cancelled runs cost"),
+            ("costs --by dataset --csv", "a table for a spreadsheet"),
+        ),
+    ),
+    Command(
         "show",
         "show:show_model",
         "Show one model (from the cache)",

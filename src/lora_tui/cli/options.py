@@ -139,6 +139,28 @@ def list_options(parser: ArgumentParser) -> None:
     forms.add_argument("--jsonl", action="store_true", help="print one JSON object per line")
 
 
+def costs_options(parser: ArgumentParser) -> None:
+    """Add those of `costs`."""
+    parser.add_argument(
+        "--by",
+        choices=("month", "dataset", "preset", "gpu", "base-model", "status"),
+        default="month",
+        metavar="WHAT",
+        help="month (default), dataset, preset, gpu, base-model or status",
+    )
+    parser.add_argument(
+        "--since",
+        metavar="DATE",
+        help="only from this day on; or since a time like 2026-11-23T15:54",
+    )
+    parser.add_argument(
+        "--until",
+        metavar="DATE",
+        help="only until this day, with it; or before a time like 2026-11-23T15:54",
+    )
+    parser.add_argument("--csv", action="store_true", help="print CSV")
+
+
 def show_options(parser: ArgumentParser) -> None:
     """Add those of `show`."""
     parser.add_argument("model", metavar="MODEL", help=_MODEL_HELP)

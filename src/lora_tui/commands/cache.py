@@ -28,7 +28,8 @@ def cache(context: Context) -> None:
         if path.stat().st_size <= QUICKLY_READ:
             check_integrity(db)
         counts = {
-            table: _count(db, table) for table in ("models", "jobs", "datasets", "notifications")
+            table: _count(db, table)
+            for table in ("models", "jobs", "datasets", "notifications", "cost_records")
         }
         last = metadata.get_sync_state(db).last_success
         if metadata.is_rebuilt(db):

@@ -36,9 +36,12 @@ def sync_cache(context: Context) -> None:
                 "removed": report.removed,
                 "curves": report.curves,
                 "full": report.full,
+                "unread": {table: str(error) for table, error in report.unread.items()},
             }
         )
         return
+    for error in report.unread.values():
+        context.say(f"{error}. The rest was synced.")
     written = ", ".join(
         f"{formats.count(count)} {table}" for table, count in report.written.items() if count
     )

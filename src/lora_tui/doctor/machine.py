@@ -28,7 +28,7 @@ from lora_tui.config.load import (
 )
 from lora_tui.config.paths import Paths
 from lora_tui.config.table import SECRET_KEYS, Profile, setting_of
-from lora_tui.doctor.findings import Finding, failed, failure, ok, skipped, warning
+from lora_tui.doctor.findings import TABLE_REMEDY, Finding, failed, failure, ok, skipped, warning
 from lora_tui.domain.invalid_values import invalid_columns
 from lora_tui.engine.crash_reports import crash_reports
 from lora_tui.engine.logs import engine_log
@@ -49,6 +49,7 @@ _TABLES: Final = (
     ("training_jobs", "jobs"),
     ("model_artifacts", "models"),
     ("notifications", "notifications"),
+    ("cost_records", "cost_records"),
 )
 _ROWS_REMEDY: Final = (
     "correct these values in the project's table editor, then run `lora-tui sync --full`;"
@@ -308,6 +309,9 @@ def _check_rows_of(db: sqlite3.Connection, remote: str, cached: str) -> Finding:
         if found:
             odd += 1
             examples.append(row_id)
+    unread = metadata.get_value(db, f"{metadata.UNREAD}{remote}")
+    if unread is not None:
+        return warning(name, f"the last sync could not read them: {unread}", TABLE_REMEDY)
     lost = metadata.get_value(db, f"{metadata.UNREADABLE}{remote}") or "0"
     if not odd and lost == "0":
         return ok(name, f"all {formats.count(total)} are readable")

@@ -1,4 +1,4 @@
-"""The rows of the backend as frozen dataclasses: models, jobs, datasets, metrics, notifications.
+"""The rows of the backend as frozen dataclasses: models, jobs, datasets, metrics, costs.
 
 `from_row` never fails on malformed data: numbers may be strings, JSON columns may be null, have a
 wrong type or lack keys, and two dialects of key names are supported. All texts are passed through
@@ -7,6 +7,7 @@ wrong type or lack keys, and two dialects of key names are supported. All texts 
 
 from __future__ import annotations
 
+from lora_tui.domain.cost_records import CostRecord
 from lora_tui.domain.rows import NO_VERSION, ArtifactFile, Dataset, Job, Model, Notification
 from lora_tui.domain.run_progress import RunProgress, progress_of
 from lora_tui.domain.training import (
@@ -30,6 +31,7 @@ __all__ = [
     "CONVERGENCES",
     "NO_VERSION",
     "ArtifactFile",
+    "CostRecord",
     "CurvePoint",
     "Dataset",
     "EvaluationSet",

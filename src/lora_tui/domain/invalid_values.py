@@ -176,6 +176,14 @@ _TABLES: Final[Mapping[str, Mapping[str, Part]]] = {
         "metadata": {},
         "created_at": _is_time,
     },
+    "cost_records": {
+        "id": _is_id,
+        "job_id": _is_id,
+        "cost_type": _is_text,
+        "amount": _is_number,
+        "billing_period": _is_text,
+        "recorded_at": _is_time,
+    },
 }
 _REQUIRED_COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
     "datasets": ("updated_at",),
@@ -188,4 +196,5 @@ _REQUIRED_COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
         "updated_at",
     ),
     "notifications": ("created_at",),
+    "cost_records": ("amount", "recorded_at"),
 }

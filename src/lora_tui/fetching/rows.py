@@ -30,8 +30,18 @@ class RowReader:
     table: RemoteTable
     _page_size: PageSize = field(default_factory=PageSize)
 
-    def page(self, after: Cursor | None, *, key: str | None = None, columns: str = "*") -> Page:
-        """The next rows after a cursor; of a row that is too large, only its small columns."""
+    def page(
+        self,
+        after: Cursor | None,
+        *,
+        key: str | None = None,
+        columns: str = "*",
+        counted: bool = False,
+    ) -> Page:
+        """The next rows after a cursor; of a row that is too large, only its small columns.
+
+        With `counted` the server counts the rows after the cursor, which tells the last page.
+        """
 
         def ask(limit: int, chosen: str = columns) -> Page:
             return self.rest.page(
@@ -41,6 +51,7 @@ class RowReader:
                 limit=limit,
                 key=key or self.table.key,
                 columns=chosen,
+                counted=counted,
             )
 
         try:

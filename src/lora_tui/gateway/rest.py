@@ -98,12 +98,15 @@ class Rest(ClientOwner):
         limit: int = ROWS_A_PAGE,
         key: str = "updated_at",
         columns: str = "*",
+        counted: bool = False,
     ) -> Page:
         """The next rows of a user after a cursor, by (key, id); tells whether more may follow.
 
         A page shorter than `limit` is not the end: the project may allow fewer rows an answer.
+        Only with `counted` it may be known to be the last.
         """
-        query = self._tables.from_(table).select(columns).eq("user_id", user_id)
+        query = self._tables.from_(table).select(columns, count=exact() if counted else None)
+        query = query.eq("user_id", user_id)
         if after is not None:
             query = query.or_(after.condition(key))
         return self.page_of(query.order(key).order("id").limit(limit), table, limit)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 Parameters = Sequence[Any]
-LAYOUT: Final = 5
+LAYOUT: Final = 6
 """Of the tables and their first rows; a state with another number is replaced."""
 
 

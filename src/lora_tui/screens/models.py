@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from textual import events, on
 from textual.app import ComposeResult
@@ -43,7 +43,16 @@ from lora_tui.widgets.screen_bars import KeyBar, StatusBar, TitleBar
 from lora_tui.widgets.search_bar import SearchBar, SearchInput
 from lora_tui.widgets.states import OfflineBanner, StatePanel
 
+if TYPE_CHECKING:
+    from textual.timer import Timer
+
+    from lora_tui.cache.model_costs import ListCost
+
 _SHOWN: Final = frozenset({Topic.MODELS, Topic.DATASETS, Topic.CURVES})
+_FEW: Final = 300
+"""Models whose costs are summed up in a millisecond."""
+_PAUSE: Final = 0.15
+"""Seconds without a key until the costs of more models are summed up, in a thread."""
 
 
 class ModelsScreen(CacheScreen):
@@ -100,6 +109,10 @@ class ModelsScreen(CacheScreen):
         self._unmarked: frozenset[str] = frozenset()
         """The marks that were cleared last, to restore them."""
         self._is_first_sync = True
+        self._cost: ListCost | None = None
+        self._costed: ModelQuery | None = None
+        """The query whose cost it is, or that is being summed up."""
+        self._cost_timer: Timer | None = None
 
     def compose(self) -> ComposeResult:
         """Title, search, list or empty state, status, keys."""
@@ -167,6 +180,7 @@ class ModelsScreen(CacheScreen):
         """Show changes of the cache."""
         self.query_one(StatusBar).update_from_cache()
         if topics & _SHOWN:
+            self._costed = None
             self.refresh_list()
         elif Topic.SYNC in topics:
             self._refresh_states(self.rows.total)
@@ -185,7 +199,33 @@ class ModelsScreen(CacheScreen):
             self.call_after_refresh(self.while_alive(self.refresh_bindings))
         self._shown = total
         self._show_list(self.view)
+        self._sum_costs(query, total)
         self._refresh_states(total)
+
+    def _sum_costs(self, query: ModelQuery, total: int) -> None:
+        """Sum up what the models of a narrowed list cost; of many after a pause in the typing."""
+        matched = query._replace(sort=Sort.CREATED, reverse=False)
+        if matched == self._costed:
+            return
+        self._costed, self._cost = matched, None
+        if self._cost_timer is not None:
+            self._cost_timer.stop()
+        if query.is_everything or not total:
+            return
+        from lora_tui.cache.model_costs import cost_of_matches
+
+        def shown(cost: ListCost) -> None:
+            if matched == self._costed:
+                self._cost = cost
+                self._refresh_note()
+
+        def ask() -> None:
+            self.read(lambda db: cost_of_matches(db, query), shown, exclusive="cost")
+
+        if total <= _FEW:
+            self._cost = cost_of_matches(self.db, query)
+        else:
+            self._cost_timer = self.set_timer(_PAUSE, self.while_alive(ask))
 
     def action_search(self) -> None:
         """Open the search."""
@@ -432,6 +472,7 @@ class ModelsScreen(CacheScreen):
             self.rows.total,
             self._everything,
             marked,
+            cost=self._cost,
             compare_key=key_of(self.app, "models.compare")
             if MIN_COMPARED <= marked <= MAX_COMPARED
             else None,

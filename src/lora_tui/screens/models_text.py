@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Collection
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from textual.app import App
 
@@ -15,6 +15,9 @@ from lora_tui.cache.model_query import ModelQuery, Sort
 from lora_tui.cache.models import sizes_of
 from lora_tui.widgets.bindings import key_of
 from lora_tui.widgets.states import StatePanel, recovery_hint
+
+if TYPE_CHECKING:
+    from lora_tui.cache.model_costs import ListCost
 
 SORT_NAMES: Final[dict[Sort, str]] = {
     Sort.CREATED: "Date",
@@ -63,11 +66,16 @@ def direction_name(sort: Sort, *, reverse: bool) -> str:
     return _DIRECTIONS[sort][int(reverse)]
 
 
-def list_note(shown: int, everything: int, marked: int, *, compare_key: str | None) -> str:
-    """The note in the status bar: `8 of 37 models  2 marked: c compares`."""
+def list_note(
+    shown: int, everything: int, marked: int, *, cost: ListCost | None, compare_key: str | None
+) -> str:
+    """The note in the status bar: `$12.30  8 of 37 models  2 marked: c compares`."""
     note = formats.counted(everything, "model")
     if shown != everything:
         note = f"{formats.count(shown)} of {note}"
+    if cost is not None and cost.unknown < shown:
+        unknown = f", {formats.count(cost.unknown)} unknown" if cost.unknown else ""
+        note = f"{formats.money(cost.dollars)}{unknown}  {note}"
     if not marked:
         return note
     hint = f": {compare_key} compares" if compare_key else ""

@@ -13,7 +13,11 @@ from lora_tui.sandbox.auth import password_digest
 from lora_tui.sandbox.backend import Backend
 from lora_tui.sandbox.database import LAYOUT
 from lora_tui.sandbox.postgrest.tables import index_statements, table_statements
-from lora_tui.sandbox.seed.jobs import add_unfinished_jobs, add_waiting_job
+from lora_tui.sandbox.seed.jobs import (
+    add_account_costs,
+    add_unfinished_jobs,
+    add_waiting_job,
+)
 from lora_tui.sandbox.seed.models import DELETED_FROM, OTHER_MODELS, add_model
 from lora_tui.sandbox.seed.seeding import (
     DATASETS,
@@ -69,6 +73,7 @@ def _fill(seeding: Seeding) -> None:
         add_waiting_job(seeding, demo, index)
     if seeding.settings.models:
         add_unfinished_jobs(seeding, demo)
+        add_account_costs(seeding, DEMO)
 
 
 def _add_accounts(seeding: Seeding) -> None:

@@ -14,7 +14,7 @@ from lora_tui.clock import timestamp_text
 from lora_tui.sandbox.objects import COLUMNS, WORKER_BUCKET, seeded_row
 from lora_tui.sandbox.postgrest.tables import TABLES
 from lora_tui.sandbox.seed.runs import Point, Run, layers_of, plan_run
-from lora_tui.sandbox.seed.seeding import DEMO, DatasetText, Seeding
+from lora_tui.sandbox.seed.seeding import DEMO, DatasetText, Person, Seeding
 
 
 def add_job(
@@ -118,6 +118,41 @@ def add_cost(seeding: Seeding, run: Run, job_id: str) -> None:
         details=json.dumps({"gpu_type": run.gpu[0], "hours": round(run.hours, 2)}),
         billing_period=f"{run.completed:%Y-%m}",
         recorded_at=timestamp_text(run.completed),
+    )
+
+
+def add_account_costs(seeding: Seeding, owner: Person) -> None:
+    """Add what is billed to the account and not to a run: storage of each month, and a credit."""
+    first = seeding.now.replace(day=1, hour=0, minute=20, second=0, microsecond=0)
+    for months in range(4):
+        ended = first - timedelta(days=1)
+        hostile = seeding.settings.hostile and months == 0
+        _add_account_cost(seeding, owner, "storage", round(1.9 + 0.35 * (4 - months), 2), first)
+        if months == 1:
+            _add_account_cost(seeding, owner, "credit", -5.0, ended)
+        if hostile:
+            _add_account_cost(seeding, owner, "\x1b[31m=SUM(A1)\u202e", 1e300, ended, "Nov/26")
+        first = ended.replace(day=1)
+
+
+def _add_account_cost(
+    seeding: Seeding,
+    owner: Person,
+    kind: str,
+    amount: float,
+    recorded: datetime,
+    period: str | None = None,
+) -> None:
+    """Storage is billed on the first day of the next month."""
+    seeding.rows.add(
+        "cost_records",
+        id=seeding.id("account cost", owner.email, kind, f"{recorded:%Y-%m}"),
+        user_id=owner.id,
+        cost_type=kind,
+        amount=amount,
+        details=json.dumps({}),
+        billing_period=period or f"{recorded - timedelta(days=1):%Y-%m}",
+        recorded_at=timestamp_text(recorded),
     )
 
 

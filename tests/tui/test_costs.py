@@ -1,0 +1,105 @@
+"""Costs: the same numbers as the command, grouped by a key, with bars and totals."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from typing import Any
+
+import pytest
+from textual.pilot import Pilot
+
+from lora_tui.app import LoraTuiApp
+from lora_tui.cache.changes import Topic
+from lora_tui.cache.connection import open_cache, transaction
+from lora_tui.cache.costs import put_cost_records
+from lora_tui.screens.costs import CostsScreen
+from tests.tui.conftest import Open, screen_text, until
+from tests.tui.library import Library, identifier
+
+
+def job(number: int, **changes: Any) -> dict[str, Any]:
+    return {
+        "id": identifier("job", number),
+        "dataset_id": identifier("dataset", 0),
+        "preset_id": "balanced",
+        "status": "completed",
+        "created_at": f"2026-{11 - number:02}-05T00:00:00Z",
+        "updated_at": "2026-11-05T00:00:00Z",
+        "final_cost": 10 * (number + 1),
+    } | changes
+
+
+@pytest.fixture
+def spent(library: Library) -> Library:
+    library.fill(count=3)
+    library.put_jobs(job(0), job(1, status="failed"), job(2, final_cost=None))
+    storage = {"id": identifier("cost", 0), "cost_type": "storage", "amount": "2.50"}
+    with closing(open_cache(library.path)) as db, transaction(db, Topic.COSTS):
+        put_cost_records(db, [storage | {"recorded_at": "2026-11-09T00:00:00Z"}])
+    return library
+
+
+async def opened(app: LoraTuiApp, pilot: Pilot[Any], *keys: str) -> str:
+    if not isinstance(app.screen, CostsScreen):
+        await pilot.press("dollar_sign")
+        await until(pilot, lambda: isinstance(app.screen, CostsScreen))
+    for key in ("", *keys):
+        await pilot.press(*key.split())
+        await until(pilot, lambda: not list(app.screen.workers))
+    return screen_text(app)
+
+
+async def test_the_months_are_shown_with_the_total(spent: Library, open_app: Open) -> None:
+    app = open_app()
+    async with app.run_test(size=(100, 30)) as pilot:
+        text = await opened(app, pilot)
+        assert "1 failed or cancelled run: $20.00" in text.replace("\n", " ")
+        assert "1 run without a known cost" in text
+        lines = [line.split() for line in text.splitlines()]
+        assert ["2026-11", "1", "$10.00", "$2.50", "$12.50"] in [line[:5] for line in lines]
+        assert ["total", "3", "$30.00", "$2.50", "$32.50"] in [line[:5] for line in lines]
+
+
+async def test_a_key_groups_by_another_kind_and_another_goes_back(
+    spent: Library, open_app: Open
+) -> None:
+    app = open_app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        text = await opened(app, pilot, "b")
+        assert "Customer Support Emails" in text
+        assert "no run" in text
+        assert "by status" in await opened(app, pilot, "B B")
+
+
+async def test_another_period_narrows_the_sums(spent: Library, open_app: Open) -> None:
+    app = open_app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        text = await opened(app, pilot, "p")
+        assert "this month" in text
+        assert "2026-10" not in text
+
+
+async def test_ascii_needs_nothing_else(spent: Library, open_app: Open) -> None:
+    app = open_app(ascii_only=True)
+    async with app.run_test(size=(80, 24)) as pilot:
+        text = await opened(app, pilot)
+        assert "####" in text
+        assert text.isascii()
+
+
+async def test_without_runs_it_says_where_costs_come_from(library: Library, open_app: Open) -> None:
+    library.fill(count=0)
+    app = open_app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        assert "No runs yet" in await opened(app, pilot)
+        assert "No runs in this period" in await opened(app, pilot, "p")
+
+
+async def test_a_filtered_list_says_what_its_models_cost(library: Library, open_app: Open) -> None:
+    library.fill(count=10)
+    app = open_app()
+    async with app.run_test(size=(120, 30)) as pilot:
+        assert "$" not in screen_text(app).splitlines()[-2]
+        await pilot.press("slash", *"sql", "enter")
+        # models 1 and 6
+        await until(pilot, lambda: "$13.59" in screen_text(app))
