@@ -246,7 +246,7 @@ LIST_LOADS = {
     "lora_tui.config.table",
     *(f"lora_tui.cache{name}" for name in ("", ".changes", ".connection", ".facets")),
     *(f"lora_tui.cache.{name}" for name in ("metadata", "search")),
-    *(f"lora_tui.cache.{name}" for name in ("model_list", "model_query", "models")),
+    *(f"lora_tui.cache.{name}" for name in ("keyset", "model_list", "model_query", "models")),
     *("lora_tui.cache.schema", "lora_tui.cache.sums"),
     *(f"lora_tui.{name}" for name in ("clock", "errors", "files", "formats")),
     *(f"lora_tui.{name}" for name in ("json_values", "processes", "secret", "sqlite_file", "text")),

@@ -111,7 +111,15 @@ def test_what_runs_comes_first_with_how_far_it_is(put: Put, run: Run) -> None:
     heading, *lines = ran.out.splitlines()
     assert heading.startswith("ID        STATUS")
     assert [line.split()[1] for line in lines] == ["running", "queued", "completed"]
-    for text in ("Support mails", "25 %", "300/1,200", "0.8213", "about 30:0", "about $1.00"):
+    for text in (
+        "Support mails",
+        "25 %",
+        "300/1,200",
+        "0.8213",
+        "about 30:0",
+        " left",
+        "about $1.00",
+    ):
         assert text in lines[0], lines[0]
     assert "$4.50" in lines[2]
     assert "3 of 3 jobs; 1 running, 1 queued; synced" in ran.err

@@ -14,7 +14,10 @@ from lora_tui.domain.run_progress import RunProgress
 from lora_tui.errors import UsageError
 from lora_tui.text import fit
 
-BAR_WIDTH: Final = 10
+_BAR_WIDTH: Final = 10
+_NARROW_BAR_WIDTH: Final = 5
+_NARROW: Final = 100
+"""Below this width of the terminal bars are shorter."""
 CURVE_WIDTH: Final = 12
 _LONGEST: Final = 40
 """Cells of a name in a file."""
@@ -37,6 +40,8 @@ class Style(NamedTuple):
     bars: bool
     """Whether bars and curves are drawn: only on a terminal."""
     ascii_only: bool
+    width: int | None = None
+    """Of the terminal; None for a file."""
 
 
 class JobColumn(NamedTuple):
@@ -99,8 +104,9 @@ def progress_text(line: JobLine, style: Style) -> str:
     if not style.bars:
         return percent
     full, empty = ("#", ".") if style.ascii_only else ("█", "░")
-    cells = min(BAR_WIDTH, max(0, int(share * BAR_WIDTH)))
-    return f"{full * cells}{empty * (BAR_WIDTH - cells)} {percent:>5}"
+    width = _NARROW_BAR_WIDTH if style.width is not None and style.width < _NARROW else _BAR_WIDTH
+    cells = min(width, max(0, int(share * width)))
+    return f"{full * cells}{empty * (width - cells)} {percent:>5}"
 
 
 def curve_text(line: JobLine, style: Style) -> str:
@@ -166,6 +172,12 @@ def reason_of(job: Job) -> str:
     return job.error_message.split("\n", 1)[0]
 
 
+def note_text(line: JobLine) -> str:
+    """The time that a job still takes, or why it failed: no job has both."""
+    left = left_text(line.progress)
+    return reason_of(line.job) if left == _UNKNOWN else f"{left} left"
+
+
 def gpu_text(job: Job) -> str:
     """`2 × H100`; `H100` for one."""
     gpu = job.gpu
@@ -226,7 +238,6 @@ COLUMNS: Final = (
         Column("ELAPSED", 62, right=True),
         lambda line, _: duration_text(line.progress.elapsed),
     ),
-    JobColumn("left", Column("LEFT", 82, right=True), lambda line, _: left_text(line.progress)),
     JobColumn("cost", Column("COST", 78, right=True), lambda line, _: cost_text(line.progress)),
     JobColumn(
         "estimated",
@@ -245,10 +256,18 @@ COLUMNS: Final = (
         Column("ATTEMPTS", 40, right=True),
         lambda line, _: formats.count(attempts(line.job)),
     ),
+    JobColumn("note", Column("NOTE", 83, least=16, most=80), lambda line, _: note_text(line)),
+    JobColumn(
+        "left",
+        Column("LEFT", 82, right=True),
+        lambda line, _: left_text(line.progress),
+        shown=False,
+    ),
     JobColumn(
         "reason",
         Column("REASON", 70, least=18, most=80),
         lambda line, _: reason_of(line.job),
+        shown=False,
     ),
     JobColumn("stage", _flexible("STAGE", 30), lambda line, _: _name(line.job.stage), shown=False),
     JobColumn(

@@ -203,7 +203,8 @@ class _Screen:
         if len(lines) > room:
             remark = f"{len(lines) - room} more below; {remark}"
         shown += ["", fit(remark, width).rstrip()]
-        drawn = "\r\n".join(f"{printable(line)}\x1b[K" for line in shown[:height])
+        # a line is erased before it is written: after it, the cursor may stand on its last cell
+        drawn = "\r\n".join(f"\x1b[K{printable(line)}" for line in shown[:height])
         self._write(f"\x1b[H{drawn}\x1b[J")
         self.is_lost = False
 

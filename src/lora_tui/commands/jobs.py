@@ -133,8 +133,8 @@ def text_of(
     context: Context, lines: Sequence[JobLine], columns: Sequence[JobColumn], style: Style
 ) -> list[str]:
     """The table, as wide as the terminal, or as its texts where stdout is none."""
-    table, rows = job_columns.filled_columns(columns, lines, style)
     width = terminal_width(context.out.stream.fileno()) if context.out.isatty() else None
+    table, rows = job_columns.filled_columns(columns, lines, style._replace(width=width))
     return table_lines(table, rows, width)
 
 

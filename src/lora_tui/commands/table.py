@@ -6,12 +6,15 @@ On a terminal the columns that matter least go first, and texts are cut in their
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
 from lora_tui.text import cell_width, fit
 
+ESSENTIAL: Final = 80
 _GAP: Final = 2
+_COMFORTABLE: Final = 1.75
+"""Times the least width of a text."""
 _ELLIPSIS: Final = "…"
 _NARROWEST_TERMINAL: Final = 20
 
@@ -21,7 +24,10 @@ class Column(NamedTuple):
 
     heading: str
     importance: int
-    """The columns with the lowest number go first where the terminal is too narrow."""
+    """The columns with the lowest number go first where the terminal is too narrow.
+
+    Those from `ESSENTIAL` on stay when texts must be cut below a comfortable width for them.
+    """
     right: bool = False
     """Whether its texts are aligned at the right."""
     least: int | None = None
@@ -91,22 +97,31 @@ def fit_ends(text: str, width: int) -> str:
 def _fitting(columns: Sequence[Column], natural: Sequence[int], width: int) -> dict[int, int]:
     """Place of a column → its width, for the columns that fit."""
     kept = list(range(len(columns)))
-    while True:
-        least = {place: _least(columns[place], natural[place]) for place in kept}
-        free = width - sum(least.values()) - _GAP * (len(kept) - 1)
-        if free >= 0 or len(kept) == 1:
+    for most_important, share in ((ESSENTIAL, _COMFORTABLE), (None, 1.0)):
+        widths = {place: _least(columns[place], natural[place], share) for place in kept}
+        while _free(widths, width) < 0 and len(widths) > 1:
+            place = min(reversed(widths), key=lambda place: columns[place].importance)
+            if most_important is not None and columns[place].importance >= most_important:
+                break
+            del widths[place]
+        kept = list(widths)
+        if _free(widths, width) >= 0:
             break
-        kept.remove(min(reversed(kept), key=lambda place: columns[place].importance))
+    free = _free(widths, width)
     for place in sorted(kept, key=lambda place: -columns[place].importance):
-        more = min(max(0, free), natural[place] - least[place])
-        least[place] += more
+        more = min(max(0, free), natural[place] - widths[place])
+        widths[place] += more
         free -= more
     if free < 0:  # one column, wider than the terminal
-        least[kept[0]] = width
-    return least
+        widths[kept[0]] = width
+    return widths
 
 
-def _least(column: Column, natural: int) -> int:
+def _free(widths: Mapping[int, int], width: int) -> int:
+    return width - sum(widths.values()) - _GAP * (len(widths) - 1)
+
+
+def _least(column: Column, natural: int, share: float) -> int:
     if column.least is None:
         return natural
-    return min(natural, max(column.least, cell_width(column.heading)))
+    return min(natural, max(round(column.least * share), cell_width(column.heading)))
