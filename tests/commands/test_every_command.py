@@ -84,6 +84,9 @@ ROWS = {
     "doctor": Row("doctor", "*", ("doctor nonsense", 2)),
     "harvest status": Row("harvest status", "*", ("harvest status nonsense", 2)),
     "harvest retry": Row("harvest retry --all", "*", ("harvest retry nosuchjob", 3)),
+    "alerts test": Row(
+        "alerts test", "sent channels", ("alerts test --profile none", 2), offline=5
+    ),
     "config": Row("config", "*", ("config set nonsense 1", 2)),
     "cache": Row("cache", "path bytes models", ("cache nonsense", 2)),
     "schema": Row("schema", "sql", ("schema nonsense", 2)),
@@ -132,6 +135,7 @@ def fill(
 ) -> Fill:
     """Lines with what they need in place: a login, a cache, an adapter."""
     set_environment(sandbox, monkeypatch)
+    monkeypatch.setenv("LORA_TUI_ALERT_COMMAND", "true")
     shutil.copytree(synced, home)
     run("login")  # the copied session may have been ended by the row of `logout`
     models = run("list", "--json").data["models"]

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from lora_tui.config import table
+from lora_tui.config import table, text_file
 from lora_tui.config.load import load_preferences, load_profile
 from lora_tui.errors import ConfigError
 from lora_tui.sandbox import Sandbox
@@ -24,8 +24,8 @@ KEYS = {"SUPABASE_URL": "https://project.example", "SUPABASE_ANON_KEY": "sb_publ
 @pytest.fixture
 def impatience(monkeypatch: pytest.MonkeyPatch) -> None:
     """For pipes that nobody writes to; the others are waited for as long as a user waits."""
-    monkeypatch.setattr(table, "UNOPENED_PIPE_SECONDS", 0.1)
-    monkeypatch.setattr(table, "PIPE_SECONDS", 0.2)
+    monkeypatch.setattr(text_file, "UNOPENED_PIPE_SECONDS", 0.1)
+    monkeypatch.setattr(text_file, "PIPE_SECONDS", 0.2)
 
 
 def pipe(directory: Path) -> Path:
@@ -53,7 +53,7 @@ def password_of(directory: Path, file: Path | str) -> str | None:
 def test_a_pipe_with_a_writer_is_read_once_for_all_calls(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(table, "UNOPENED_PIPE_SECONDS", 60.0)
+    monkeypatch.setattr(text_file, "UNOPENED_PIPE_SECONDS", 60.0)
     path = pipe(tmp_path)
     writer = in_thread(lambda: path.write_text("hunter2-hunter2\n"))
     assert password_of(tmp_path, path) == "hunter2-hunter2"

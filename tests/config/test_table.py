@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from lora_tui.config.kinds import Choice
 from lora_tui.config.load import load_preferences, load_profile
 from lora_tui.config.paths import find_paths
 from lora_tui.config.shown import DEFAULT, FILE, Settings
@@ -29,16 +30,18 @@ IN_FILE = (*PROFILE_SETTINGS, *UI_SETTINGS)
 # A text that a user types for each kind, and the value that the program gets.
 VALUES: dict[str, tuple[str, object]] = {
     "Url": ("https://other.example/", "https://other.example"),
+    "SecretUrl": ("https://hook.example/secret?id=1", "https://hook.example/secret?id=1"),
     "Key": ("sb_another", "sb_another"),
     "Kind": ("ada@example.org", "ada@example.org"),
     "Switch": ("true", True),
     "Directory": ("/data/adapters", Path("/data/adapters")),
     "Rate": ("800K", 800 * 1024),
-    "Choice": ("light", "light"),
+    "Choice": ("", ""),  # its second word
     "Number": ("15", 15),
 }
 REFUSED: dict[str, tuple[str, ...]] = {
     "Url": ("ftp://x", "nonsense"),
+    "SecretUrl": ("ftp://x", "nonsense", "http://hook.example/"),
     "Key": ("☃", "two\nlines"),
     "Kind": ("two\nlines",),
     "Switch": ("maybe",),
@@ -57,6 +60,8 @@ def sample(setting: Setting) -> tuple[str, object]:
     text, value = VALUES[type(setting.kind).__name__]
     if setting.default is True:
         text, value = "false", False
+    if isinstance(setting.kind, Choice):
+        text = value = setting.kind.words[1]
     return text, Secret(str(value)) if setting.secret else value
 
 

@@ -43,12 +43,18 @@ def get_curve(db: sqlite3.Connection, job_id: str) -> tuple[CurvePoint, ...]:
     return tuple(CurvePoint(*point) for point in json.loads(found["points"]))
 
 
-def get_points(db: sqlite3.Connection, job_id: str) -> list[MetricPoint]:
-    """All raw points of a job, in order."""
-    sql = f"SELECT id, timestamp, {_VALUES} FROM metrics WHERE job_id = ? ORDER BY timestamp, id"
+def get_points(
+    db: sqlite3.Connection, job_id: str, *, last: int | None = None
+) -> list[MetricPoint]:
+    """All raw points of a job, or the `last` ones, in order."""
+    sql = (
+        f"SELECT id, timestamp, {_VALUES} FROM metrics WHERE job_id = ?"
+        " ORDER BY timestamp DESC, id DESC LIMIT ?"
+    )
+    found = db.execute(sql, [job_id, -1 if last is None else last]).fetchall()
     return [
         MetricPoint(point_id, timestamp, *map(number_of, values))
-        for point_id, timestamp, *values in db.execute(sql, [job_id])
+        for point_id, timestamp, *values in reversed(found)
     ]
 
 

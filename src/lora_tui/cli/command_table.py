@@ -308,6 +308,23 @@ COMMANDS = (
         ),
     ),
     Command(
+        "alerts",
+        "",
+        "Try the alerts of failed, finished and troubled runs",
+        examples=(("alerts test", "send a trial message to the webhook or the command"),),
+        inner=(
+            Command(
+                "test",
+                "alerts:test",
+                "Send a trial message to the configured webhook or command",
+                examples=(
+                    ("config set alert_url", "the URL of a webhook, asked for without an echo"),
+                    ("alerts test", "send a trial message"),
+                ),
+            ),
+        ),
+    ),
+    Command(
         "config",
         "config:config",
         "Show or change the configuration",

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from lora_tui import clock, formats
+from lora_tui.alerts.harvest_events import HarvestAlerts
+from lora_tui.alerts.sender import HARVEST, sends
 from lora_tui.commands.context import Context
 from lora_tui.errors import NotFoundError, PartlyFailedError, UsageError
 from lora_tui.harvest.events import Event, as_json, describe
@@ -52,6 +54,10 @@ def run(context: Context) -> None:
 
             metrics = stack.enter_context(closing(serve_metrics(arguments.metrics_port)))
             listeners.append(metrics.note)
+
+        if sends(context.profile, HARVEST) and not arguments.dry_run:
+            alerts = HarvestAlerts(context.profile, harvester.rest.failed_jobs)
+            listeners.append(stack.enter_context(closing(alerts)).note)
 
         def emit(event: Event) -> None:
             for listener in listeners:

@@ -82,6 +82,30 @@ class Url(Kind):
         return checked_url(text, what)
 
 
+class SecretUrl(Kind):
+    """An address that is a secret itself, as that of a webhook; messages never quote it."""
+
+    def from_text(self, text: str, what: str) -> str:
+        """As it is."""
+        try:
+            parts = urlsplit(text)
+            _ = parts.port
+        except ValueError:
+            parts = urlsplit("")
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.username:
+            raise ConfigError(f"{what} is not a URL", remedy="write it like this: https://host/…")
+        if not fits_header(text) or " " in text:
+            raise ConfigError(
+                f"{what} has characters that no URL has", remedy="copy it again, as one line"
+            )
+        if parts.scheme == "http" and not _is_this_machine(parts.hostname):
+            raise ConfigError(
+                f"{what} is not encrypted",
+                remedy="use https:// (plain http is accepted for this machine only)",
+            )
+        return text
+
+
 class Key(Kind):
     """A key or token that is sent in a header."""
 

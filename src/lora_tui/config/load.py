@@ -24,10 +24,10 @@ from lora_tui.config.table import (
     Profile,
     Setting,
     Variables,
-    read_text_file,
     setting_of,
     variables,
 )
+from lora_tui.config.text_file import read_text_file
 from lora_tui.errors import ConfigError, IncompleteConfigError, NotConfiguredError
 from lora_tui.text import terminal_safe
 

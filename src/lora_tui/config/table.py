@@ -7,25 +7,18 @@ Settings screen, docs/configuration.md and their tests read these rows; a new se
 
 # No `from __future__ import annotations` here: the annotations are the table.
 
-import errno
 import os
-import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, NamedTuple
 
-from lora_tui.config.kinds import Choice, Directory, Key, Kind, Number, Rate, Switch, Url
+from lora_tui.config.kinds import Choice, Directory, Key, Kind, Number, Rate, SecretUrl, Switch, Url
 from lora_tui.config.paths import HOME_VARIABLE, Paths, cache_name, project_key
+from lora_tui.config.text_file import read_text_file, unreadable
 from lora_tui.errors import ConfigError
-from lora_tui.files import disk_error_reason
 from lora_tui.secret import Secret
 
 THEME_NAMES: Final = ("dark", "light", "high-contrast", "ansi", "mono")
-UNOPENED_PIPE_SECONDS = 5.0
-"""How long a program is waited for that opens the pipe which NAME_FILE names."""
-PIPE_SECONDS = 60.0
-"""The same until that program has written the value; it may ask for a password first."""
-_MOST_BYTES: Final = 1 << 20
 SYNC_INTERVAL: Final = 60.0
 """Seconds between two syncs, where no setting says otherwise."""
 LIVE_INTERVAL: Final = 5.0
@@ -34,6 +27,7 @@ WHOLE_RUNS: Final = 200
 """Runs whose points are all kept in the cache, where no setting says otherwise."""
 PARALLEL_DOWNLOADS: Final = 3
 """Files that are downloaded at once, where no setting says otherwise."""
+ALERT_SENDERS: Final = ("application", "harvest")
 DEMO_PROFILES: Final = ("demo", "demo-hostile")
 """Of `lora-tui demo` and `lora-tui demo --hostile`, where the file has none of these names."""
 PROFILES, UI = "profiles", "ui"
@@ -223,6 +217,48 @@ class Profile(NamedTuple):
             hint="runs whose points are all kept; older ones are fetched again when opened",
         ),
     ] = WHOLE_RUNS
+    alert_url: Annotated[
+        Secret | None,
+        Setting(
+            SecretUrl(),
+            "the webhook that gets alerts",
+            variable="LORA_TUI_ALERT_URL",
+            secret=True,
+        ),
+    ] = None
+    alert_format: Annotated[
+        str | None,
+        Setting(
+            Choice(("slack", "discord", "plain"), "by the host"),
+            "whose JSON the webhook takes: `slack`, `discord`, `plain`; else its host tells",
+            variable="LORA_TUI_ALERT_FORMAT",
+        ),
+    ] = None
+    alert_command: Annotated[
+        str | None,
+        Setting(
+            Kind(),
+            "a program that gets each alert as JSON on its stdin",
+            variable="LORA_TUI_ALERT_COMMAND",
+        ),
+    ] = None
+    alert_sender: Annotated[
+        str,
+        Setting(
+            Choice(ALERT_SENDERS, "by default"),
+            "who sends alerts: the `application` while it is open, or the `harvest` service",
+            variable="LORA_TUI_ALERT_SENDER",
+        ),
+    ] = "application"
+    alert_limit: Annotated[
+        int | None,
+        Setting(
+            Number(1, 10_000_000),
+            "US dollars a month; spending beyond them is an alert",
+            variable="LORA_TUI_ALERT_LIMIT",
+            unset="no limit",
+        ),
+    ] = None
     identity: str = ""
     """What names the project instead of its URL; for the demo, whose port changes."""
     sources: Mapping[str, str] = {}
@@ -390,92 +426,3 @@ def _read_value(path: str, what: str) -> str:
         return read_text_file(path, what)
     except FileNotFoundError as error:
         raise unreadable(error, what, path) from None
-
-
-def read_text_file(path: Path | str, what: str) -> str:
-    """The text of a file of the configuration, or of a pipe such as `<(pass show NAME)`.
-
-    Raises FileNotFoundError, and ConfigError where it is neither, is too large, or nothing is
-    written to the pipe in time. A pipe is read once; later calls return the same text.
-    """
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
-        try:
-            status = os.fstat(descriptor)
-            mode, pipe = status.st_mode, (status.st_dev, status.st_ino)
-            if stat.S_ISDIR(mode):
-                raise IsADirectoryError(errno.EISDIR, "Is a directory")
-            if stat.S_ISFIFO(mode):
-                if pipe not in _piped:
-                    _piped[pipe] = _decoded(_read_pipe(descriptor))
-                return _piped[pipe]
-            if not stat.S_ISREG(mode) and os.fspath(path) != os.devnull:
-                raise OSError(errno.EINVAL, "it is neither a file nor a pipe")
-            with open(descriptor, "rb", closefd=False) as file:
-                return _decoded(_checked_size(file.read(_MOST_BYTES + 1)))
-        finally:
-            os.close(descriptor)
-    except FileNotFoundError:
-        raise
-    except (OSError, UnicodeDecodeError) as error:
-        raise unreadable(error, what, path) from None
-
-
-_piped: dict[tuple[int, int], str] = {}
-"""Device and inode of a pipe → the text that was read from it."""
-
-
-def _read_pipe(descriptor: int) -> bytes:
-    """All that is written to a pipe. Raises OSError."""
-    import select
-    import time
-
-    began, read, is_open = time.monotonic(), b"", False
-    while True:
-        try:
-            chunk = os.read(descriptor, 1 << 16)
-        except BlockingIOError:  # a program has it open
-            chunk, is_open = b"", True
-        else:
-            if read and not chunk:  # it has ended
-                return read
-            is_open = is_open and bool(chunk)
-            read = _checked_size(read + chunk)
-        patience = PIPE_SECONDS if is_open or read else UNOPENED_PIPE_SECONDS
-        left = began + patience - time.monotonic()
-        if left <= 0:
-            raise OSError(
-                errno.EINVAL, f"no program has written it to this pipe within {patience:g} s"
-            )
-        poll = select.poll()
-        poll.register(descriptor, select.POLLIN)
-        if not chunk and any(event == select.POLLHUP for _, event in poll.poll(left * 1000)):
-            return read  # a program has opened and closed it
-
-
-def _decoded(data: bytes) -> str:
-    """The text without a byte order mark; `list` has no time to load the codec for that."""
-    return data.decode().removeprefix("\ufeff")
-
-
-def _checked_size(data: bytes) -> bytes:
-    if len(data) > _MOST_BYTES:
-        raise OSError(errno.EINVAL, f"it is larger than {_MOST_BYTES >> 20} MiB")
-    return data
-
-
-def unreadable(error: OSError | UnicodeDecodeError, what: str, path: Path | str) -> ConfigError:
-    """The error for a file of the configuration that can't be read."""
-    otherwise = f"correct {what}" if what.endswith("_FILE") else None
-    if isinstance(error, UnicodeDecodeError):
-        return ConfigError(
-            f"{what} can't be read: it is not UTF-8 text",
-            details=str(path),
-            remedy=f"{otherwise}, or the file that it names" if otherwise else None,
-        )
-    reason = disk_error_reason(error)
-    return ConfigError(
-        f"{what} can't be read: {reason.words}",
-        details=str(path),
-        remedy=reason.remedy or otherwise,
-    )

@@ -25,6 +25,7 @@ from lora_tui.config.demo import profile_from_note
 from lora_tui.config.load import load_preferences, load_profile
 from lora_tui.config.paths import Paths, find_paths
 from lora_tui.config.table import Profile
+from lora_tui.engine.alerts import AlertWatch
 from lora_tui.engine.cancel_job import cancel_job
 from lora_tui.engine.harvest import INTERVAL, BackgroundHarvest
 from lora_tui.engine.live import LiveSync, Needs
@@ -81,6 +82,7 @@ class Requests:
             else None
         )
         self._weights = WeightAnalysis(self._cache)
+        self._alerts = AlertWatch.of(profile, self._cache) if connect else None
         needs = Needs(self._cache, self._online, self._is_leader)
         self._live = LiveSync(needs, seconds=live_interval) if live_interval and connect else None
         self._closed = False
@@ -142,12 +144,14 @@ class Requests:
             raise
         if self._live is None:
             online.sync(full=full)
-            return
-        try:
-            with self._live.held():
-                online.sync(full=full)
-        finally:
-            self._live.wake()
+        else:
+            try:
+                with self._live.held():
+                    online.sync(full=full)
+            finally:
+                self._live.wake()
+        if self._alerts is not None and self._is_leader():
+            self._alerts.look()
 
     def load_curve(self, *, job_id: str) -> None:
         """Fetch new metric points of a job."""

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import httpx
 
-from lora_tui.clock import parse_timestamp
+from lora_tui.clock import parse_timestamp, timestamp_text
 from lora_tui.errors import (
     BackendError,
     ConflictError,
@@ -237,6 +237,17 @@ class Rest(ClientOwner):
             jobs |= new
             after = max(new)
         return sorted(jobs.values(), key=_longest_waiting)
+
+    def failed_jobs(self, since: datetime) -> list[Row]:
+        """Jobs of all users that have failed since a time, the oldest first; at most a page."""
+        query = (
+            self.select("training_jobs", "*,dataset:datasets!dataset_id(name)")
+            .eq("status", "failed")
+            .gte("completed_at", timestamp_text(since))
+            .order("completed_at")
+            .limit(ROWS_A_PAGE)
+        )
+        return self.rows(query, "read the failed jobs")
 
     def _waiting(self, columns: str) -> Any:
         return (

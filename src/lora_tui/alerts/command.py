@@ -1,0 +1,91 @@
+"""Runs the user's command for an alert: the JSON on its stdin, a time limit, and no secrets."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import subprocess
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Final
+
+from lora_tui.errors import ConfigError, LoraTuiError
+from lora_tui.text import terminal_safe
+
+SECONDS: Final = 30.0
+"""A command that takes longer is ended, with what it has started."""
+_PASSED_ON: Final = frozenset(
+    {
+        *("PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "TZ", "TMPDIR"),
+        # notify-send and its like
+        *("DISPLAY", "WAYLAND_DISPLAY", "XAUTHORITY", "XDG_RUNTIME_DIR"),
+        "DBUS_SESSION_BUS_ADDRESS",
+    }
+)
+
+
+class AlertCommandError(LoraTuiError):
+    """The command failed; the alert is sent again later."""
+
+
+def run_command(command: str, body: bytes, *, environment: Mapping[str, str] = os.environ) -> None:
+    """Run the command with `body` on its stdin, without a shell.
+
+    Raises ConfigError where it is no command, AlertCommandError where it fails or is too slow.
+    """
+    try:
+        words = shlex.split(command)
+    except ValueError as error:
+        raise ConfigError(
+            "alert_command is not a command line", details=str(error), remedy="close its quotes"
+        ) from None
+    if not words:
+        raise ConfigError("alert_command is empty", remedy="name a program")
+    try:
+        process = subprocess.Popen(  # noqa: S603 - the user's own configuration
+            words,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env=_without_secrets(environment),
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise AlertCommandError(
+            "The alert's command can't be started",
+            details=f"{terminal_safe(words[0], limit=100)}: {error.strerror}",
+            remedy="correct alert_command; `lora-tui alerts test` tries it",
+        ) from None
+    try:
+        process.communicate(body, timeout=SECONDS)
+    except subprocess.TimeoutExpired:
+        raise AlertCommandError(
+            f"The alert's command was ended: it took longer than {SECONDS:g} s",
+            details=terminal_safe(words[0], limit=100),
+        ) from None
+    finally:
+        _end(process)
+    if process.returncode != 0:
+        raise AlertCommandError(
+            "The alert's command failed",
+            details=f"{terminal_safe(words[0], limit=100)}: exit code {process.returncode}",
+            remedy="`lora-tui alerts test` tries it again",
+        )
+
+
+def _without_secrets(environment: Mapping[str, str]) -> dict[str, str]:
+    """Only what is known to hold none: a list of secrets would lack the next one."""
+    return {
+        name: value
+        for name, value in environment.items()
+        if name in _PASSED_ON or name.startswith("LC_")
+    }
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End what still runs of a command that is over time."""
+    if process.poll() is None:
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()

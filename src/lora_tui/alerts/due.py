@@ -1,0 +1,163 @@
+"""Which events of the cache somebody should be told of. Reads only; nothing is sent here."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Final
+
+from lora_tui import formats
+from lora_tui.alerts.alert import Alert, Kind, Project, event_id
+from lora_tui.cache.jobs import get_job, running_jobs
+from lora_tui.cache.live_curves import points_read_at
+from lora_tui.cache.metrics import get_points
+from lora_tui.cache.models import model_of_job
+from lora_tui.clock import timestamp_text
+from lora_tui.domain import Job
+from lora_tui.harvest.schedule import EXPIRING_SECONDS, seconds_left
+from lora_tui.opinion import Kind as Subject
+from lora_tui.opinion import live_warnings
+from lora_tui.text import terminal_safe
+
+_URGENT: Final = (Subject.NOT_A_NUMBER, Subject.DIVERGENCE, Subject.STALLED)
+_MOST_POINTS: Final = 20_000
+"""Of a run, the newest."""
+_MOST_OF_A_KIND: Final = 200
+"""Events of one round; the next round has the others."""
+
+
+def due_alerts(
+    db: sqlite3.Connection, project: Project, *, since: datetime, now: datetime, limit: float | None
+) -> Iterator[Alert]:
+    """The events from `since` on, the oldest of each kind first. `limit`: US dollars a month."""
+    for job in _ended(db, since):
+        if job.status == "failed":
+            yield failed(job, project, now)
+        elif job.status == "completed":
+            found = _of_result(db, job, project, now)
+            if found is not None:
+                yield found
+    yield from _warnings(db, project, now)
+    if limit is not None:
+        yield from _spending(db, project, limit, now)
+
+
+def failed(job: Job, project: Project, now: datetime) -> Alert:
+    """A run that failed, with its reason."""
+    reason = job.error_message or "no reason was given"
+    return Alert(
+        event_id=event_id(project, Kind.FAILED, job.id, _end(job)),
+        kind=Kind.FAILED,
+        title=f"Training failed: {name_of(job)}",
+        message=reason,
+        at=job.completed_at or now,
+        project=project.name,
+        job_id=job.id,
+        details={"error_message": reason, "step": job.current_step, "cost": job.cost},
+    )
+
+
+def minutes(seconds: float) -> str:
+    """A time that is left, rounded down."""
+    return f"{max(0, int(seconds // 60))} min"
+
+
+def name_of(job: Job) -> str:
+    """What people call a job: its dataset, with the beginning of its id."""
+    return terminal_safe(f"{job.dataset_name or 'a run'} ({job.id[:8]})", limit=120)
+
+
+def _ended(db: sqlite3.Connection, since: datetime) -> list[Job]:
+    """Jobs that ended from `since` on, also in the future of this machine's clock."""
+    rows = db.execute(
+        "SELECT id FROM jobs WHERE status IN ('completed', 'failed') AND completed_at >= ?"
+        " ORDER BY completed_at, id LIMIT ?",
+        [timestamp_text(since), 5 * _MOST_OF_A_KIND],
+    ).fetchall()
+    found = (get_job(db, str(row[0])) for row in rows)
+    return [summary.job for summary in found if summary is not None]
+
+
+def _of_result(db: sqlite3.Connection, job: Job, project: Project, now: datetime) -> Alert | None:
+    """What a completed job came to: a model, or a result that is about to be lost."""
+    model = model_of_job(db, job.id)
+    if model is not None:
+        stars = model.quality.stars
+        return Alert(
+            event_id=event_id(project, Kind.FINISHED, job.id),
+            kind=Kind.FINISHED,
+            title=f"Training finished: {name_of(job)}",
+            message=f"{terminal_safe(model.name, limit=200)}: {formats.score(stars)} stars",
+            at=model.created_at or now,
+            project=project.name,
+            job_id=job.id,
+            model_id=model.id,
+            details={"stars": stars, "training_loss": job.training_loss, "cost": job.cost},
+        )
+    left = seconds_left(job.completed_at, now)
+    if job.artifact_id is not None or left is None or not 0 < left <= EXPIRING_SECONDS:
+        return None
+    return Alert(
+        event_id=event_id(project, Kind.EXPIRING, job.id),
+        kind=Kind.EXPIRING,
+        title=f"Result about to be lost: {name_of(job)}",
+        message=f"It expires at the GPU worker in {minutes(left)}. Start the harvest.",
+        at=now,
+        project=project.name,
+        job_id=job.id,
+        details={"seconds_left": round(left)},
+    )
+
+
+def _warnings(db: sqlite3.Connection, project: Project, now: datetime) -> Iterator[Alert]:
+    """What is wrong with runs that have not ended: one event for each kind of warning and run."""
+    complete_at = points_read_at(db)
+    for job_id in running_jobs(db)[:_MOST_OF_A_KIND]:
+        summary = get_job(db, job_id)
+        points = get_points(db, job_id, last=_MOST_POINTS)
+        if summary is None or not points:
+            continue
+        job = summary.job
+        runs = complete_at is not None
+        for finding in live_warnings(points, runs=runs, now=complete_at or now):
+            if finding.kind in _URGENT:
+                yield Alert(
+                    event_id=event_id(project, Kind.WARNING, job.id, finding.kind, job.retries),
+                    kind=Kind.WARNING,
+                    title=f"Run in trouble: {name_of(job)}",
+                    message=finding.sentence,
+                    at=now,
+                    project=project.name,
+                    job_id=job.id,
+                    details={"warning": finding.kind.value, "step": finding.step},
+                )
+
+
+def _spending(
+    db: sqlite3.Connection, project: Project, limit: float, now: datetime
+) -> Iterator[Alert]:
+    """At most one a month and limit."""
+    month = f"{now:%Y-%m}"
+    (spent,) = db.execute(
+        "SELECT sum(cost) FROM jobs WHERE cost > 0 AND cost < 1e12"
+        " AND substr(coalesce(completed_at, ?), 1, 7) = ?",
+        [timestamp_text(now), month],
+    ).fetchone()
+    if spent is None or spent <= limit:
+        return
+    yield Alert(
+        event_id=event_id(project, Kind.SPENDING, month, f"{limit:g}"),
+        kind=Kind.SPENDING,
+        title=f"Spending beyond the limit in {month}",
+        message=f"{formats.money(spent)} of {formats.money(limit)} this month, running jobs"
+        " included.",
+        at=now,
+        project=project.name,
+        details={"month": month, "spent": round(float(spent), 2), "limit": limit},
+    )
+
+
+def _end(job: Job) -> str:
+    """A job that is tried again may end a second time, which is another event."""
+    return timestamp_text(job.completed_at) if job.completed_at else ""

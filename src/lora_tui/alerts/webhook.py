@@ -1,0 +1,113 @@
+"""Sends an alert to a webhook. Its URL is a secret: it is in no message and no log."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Final
+from urllib.parse import urlsplit
+
+import httpx
+from httpx_retries import RetryTransport
+
+from lora_tui import __version__
+from lora_tui.errors import BackendError, ConfigError, LoraTuiError, UnreachableError
+from lora_tui.gateway.environment import httpx_proxy, proxy_for, tls_context
+from lora_tui.gateway.limited_transport import LimitedTransport
+from lora_tui.gateway.retry import RETRY
+from lora_tui.harvest.failures import RefusedResultError, SourceUnreachableError
+from lora_tui.harvest.source import resolve_target
+from lora_tui.secret import Secret
+from lora_tui.text import terminal_safe
+
+_TIMEOUT: Final = httpx.Timeout(connect=10.0, read=20.0, write=20.0, pool=20.0)
+_log: Final = logging.getLogger("lora_tui.alerts")
+
+
+class WebhookRefusedError(BackendError):
+    """The webhook answers that it does not take the alert."""
+
+
+def post(url: Secret, body: bytes, *, allow_private: bool) -> None:
+    """Send a body to a webhook; repeated by the one policy, as its event id allows.
+
+    Raises ConfigError for an address that is private or no URL, UnreachableError,
+    WebhookRefusedError.
+    """
+    address = url.reveal()
+    host, addresses = _checked(address, allow_private=allow_private)
+    request = _request(address, host, addresses, body)
+    policy = RETRY.copy_with(allowed_methods=("POST",))
+    network = LimitedTransport(verify=tls_context(), proxy=httpx_proxy(address))
+    with httpx.Client(
+        transport=RetryTransport(transport=network, retry=policy),
+        timeout=_TIMEOUT,
+        follow_redirects=False,
+    ) as client:
+        try:
+            response = client.send(request, stream=True)  # the body is of no interest
+            response.close()
+        except httpx.HTTPError as error:
+            # `from None`: the URL is a secret, and stays out of the traceback
+            raise UnreachableError(
+                f"The webhook at {host} can't be reached", details=type(error).__name__
+            ) from None
+    _log.debug("POST %s %d", host, response.status_code)
+    _check(response.status_code, host)
+
+
+def _checked(url: str, *, allow_private: bool) -> tuple[str, Sequence[str]]:
+    """The host, safe to show, and the addresses to connect to; none behind a proxy."""
+    by_proxy = proxy_for(url) is not None
+    try:
+        target = resolve_target(url, allow_private=allow_private, by_proxy=by_proxy)
+    except RefusedResultError as error:
+        if not error.details:
+            raise ConfigError(
+                "alert_url is not a URL", remedy="write it like this: https://host/path"
+            ) from None
+        raise ConfigError(
+            "The webhook is at a private address",
+            details=error.details,
+            remedy="if that is meant, set allow_private_urls = true in the profile",
+        ) from None
+    except SourceUnreachableError as error:
+        raise UnreachableError(
+            "There is no address for the host of the webhook", details=error.details
+        ) from None
+    return terminal_safe(target.host, limit=100), () if by_proxy else target.addresses
+
+
+def _request(url: str, host: str, addresses: Sequence[str], body: bytes) -> httpx.Request:
+    """A request to the address that was checked: the name could have another one by now."""
+    target = httpx.URL(url)
+    headers = {
+        "Content-Type": "application/json",
+        "User-Agent": f"lora-tui/{__version__}",
+        "Host": urlsplit(url).netloc.rpartition("@")[2],
+    }
+    extensions = {}
+    if addresses:
+        target = target.copy_with(host=addresses[0])
+        extensions = {"sni_hostname": host}
+    return httpx.Request(
+        "POST",
+        target,
+        content=body,
+        headers=headers,
+        extensions={**extensions, "timeout": _TIMEOUT.as_dict()},
+    )
+
+
+def _check(status: int, host: str) -> None:
+    if 200 <= status < 300:
+        return
+    error: type[LoraTuiError] = (
+        UnreachableError if status >= 500 or status == 429 else (WebhookRefusedError)
+    )
+    remedy = "`lora-tui alerts test` tries it again"
+    if 300 <= status < 400:
+        remedy = "configure the address that it redirects to: a redirect is never followed"
+    elif status in (401, 403, 404, 410):
+        remedy = "the webhook may have been removed: make a new one, and set alert_url"
+    raise error(f"The webhook at {host} refuses the alert", details=f"HTTP {status}", remedy=remedy)
