@@ -29,12 +29,13 @@ action: a new key applies in all of them.
 # Widgets with keys of their own, by the module of the screen that they are part of.
 _WIDGETS = {
     "models": {
-        "Models, in the list": ("model_view", "model_table"),
+        "Models, in the list": ("model_table", "row_view", "row_table"),
         "Models, as cards": ("card_grid",),
         "Models, while searching": ("search_bar",),
-    }
+    },
+    "jobs": {"Jobs, in the list": ("job_table", "row_view", "row_table")},
 }
-_FIRST = ("models", "model", "compare", "transfers", "notifications", "harvest", "costs")
+_FIRST = ("models", "model", "compare", "jobs", "transfers", "notifications", "harvest", "costs")
 _NAMES = {"pagedown": "page down", "pageup": "page up"}
 
 

@@ -58,6 +58,7 @@ _PICTURES: Final = (
     Picture("model", ("enter",), 132, 40),
     Picture("serve", ("enter", "s")),
     Picture("compare", (*["space"] * 4, "c", "right", "shift+right", "shift+right"), 132, 34),
+    Picture("jobs", ("w",), 120, 24),
     Picture("notifications", ("n",)),
     Picture("settings", ("comma",)),
     Picture("palette", ("ctrl+p", *"mark")),

@@ -52,11 +52,16 @@ class LoraTuiApp(CacheApp):
             tooltip="Show all downloads",
         ),
         bound(
+            *("app.jobs", "jobs", "Jobs"),
+            show=False,
+            tooltip="Show training jobs: what runs, what failed, what it costs",
+        ),
+        bound(
             "app.harvest",
             "harvest",
             "Harvest",
             show=False,
-            tooltip="Show training jobs and the harvest",
+            tooltip="Show the harvest, which imports the results of finished jobs",
         ),
         bound(
             *("app.costs", "costs", "Costs"),
@@ -131,6 +136,13 @@ class LoraTuiApp(CacheApp):
 
         if not isinstance(self.screen, TransfersScreen):
             self.push_screen(TransfersScreen())
+
+    def action_jobs(self) -> None:
+        """Show the training jobs."""
+        from lora_tui.screens.jobs import JobsScreen
+
+        if not isinstance(self.screen, JobsScreen):
+            self.push_screen(JobsScreen())
 
     def action_harvest(self) -> None:
         """Show the harvest."""

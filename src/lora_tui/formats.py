@@ -175,6 +175,23 @@ def duration(seconds: float | None) -> str:
     return f"{hour}:{minute:02}:{second:02}" if hour else f"{minute:02}:{second:02}"
 
 
+def about(seconds: float | None) -> str:
+    """An estimate of the time that is left: `about 12 min`, `about 2.5 h`, `about 3 d`."""
+    if seconds is None or not math.isfinite(seconds) or seconds < 0:
+        return NO_VALUE
+    if seconds < 60:
+        return "under 1 min"
+    minutes = round(seconds / 60)
+    if minutes < 60:
+        return f"about {minutes} min"
+    if seconds < 36_000:
+        return f"about {seconds / 3600:.1f} h"
+    if seconds < 172_800:
+        return f"about {seconds / 3600:.0f} h"
+    days = seconds / 86_400
+    return f"about {days:,.0f} d" if days <= 365 else "over a year"
+
+
 def age(moment: datetime | None, now: datetime) -> str:
     """How long ago, in the largest unit that fits: `just now`, `5 min ago`, `3 d ago`."""
     if moment is None:

@@ -101,7 +101,10 @@ def every_binding() -> Iterator[tuple[type, Binding]]:
 def test_every_binding_can_be_moved_and_its_place_is_checked_for_conflicts() -> None:
     places = {
         "models": ("the list of models",),
-        "model_view": ("the list of models",),
+        "jobs": ("the training jobs",),
+        "row_view": ("the list of models", "the training jobs"),
+        "row_table": ("the list of models", "the training jobs"),
+        "job_table": ("the training jobs",),
         "model_table": ("the list of models",),
         "card_grid": ("the list of models",),
         "search_bar": ("the search",),

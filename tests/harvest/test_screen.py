@@ -80,7 +80,7 @@ async def test_it_is_off_until_it_is_started_and_new_models_then_appear_by_thems
         assert world.requested("GET", "/v2/") == []
         await pilot.press("b")
         await until(pilot, lambda: models_in(app) == 4)
-        await until(pilot, lambda: "4 done" in text(app))
+        await until(pilot, lambda: "4 imported" in text(app))
         assert "background: on" in text(app)
         await pilot.press("b")
         await until(pilot, lambda: not app.harvest.running)
@@ -112,14 +112,14 @@ async def test_a_failed_job_shows_its_reason_and_can_be_tried_again(
     app = open_app()
     async with app.run_test(size=(100, 30)) as pilot:
         await pilot.press("h")
-        await until(pilot, lambda: "1 dead" in text(app))
+        await until(pilot, lambda: "1 given up" in text(app))
         assert "30 minutes" in text(app)
         assert "No automatic retry" in text(app)
         world.sandbox.clear_faults()
         await pilot.press("x")
         await until(pilot, lambda: "1 waiting" in text(app))
         await pilot.press("b")
-        await until(pilot, lambda: "4 done" in text(app))
+        await until(pilot, lambda: "4 imported" in text(app))
     world.check_complete()
 
 

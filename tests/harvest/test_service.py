@@ -48,9 +48,9 @@ def test_status_shows_failed_jobs_with_reasons_and_retry_queues_them_again(
 
     code, out, _ = lora_tui("harvest", "status")
     assert code == 0
-    assert "dead (1)" in out
+    assert "given up (1)" in out
     assert "30 minutes" in out
-    assert "done (3)" in out
+    assert "imported (3)" in out
     data = json.loads(lora_tui("harvest", "status", "--json")[1])["data"]
     assert [entry["job_id"] for entry in data["dead"]] == [job["id"]]
     assert len(data["done"]) == 3

@@ -33,6 +33,7 @@ class Way(NamedTuple):
 SCREENS: Final[dict[str, Way]] = {
     "model": Way(("enter",), works=("i",), reads=True),
     "compare": Way(("c",), below=("space", "j", "space", "k"), works=("e",), reads=True),
+    "jobs": Way(("w",)),
     "transfers": Way(("t",), works=("p",), reads=True),
     "notifications": Way(("n",)),
     "harvest": Way(("h",), works=("X",)),

@@ -12,7 +12,7 @@ from rich.cells import cell_len
 from lora_tui.text import terminal_safe
 from lora_tui.widgets.cells import fit, fit_path, normalize_width, shorten_paths
 from lora_tui.widgets.charts.sparkline import sparkline
-from lora_tui.widgets.model_columns import layout_columns
+from lora_tui.widgets.model_columns import MODEL_COLUMNS
 
 
 @given(st.text(), st.integers(0, 60), st.booleans(), st.booleans())
@@ -73,7 +73,7 @@ def test_a_curve_that_runs_away_ends_high() -> None:
 @given(st.integers(55, 300))
 def test_columns_never_overlap_nor_leave_the_line(width: int) -> None:
     end = 0
-    for placed in layout_columns(width):
+    for placed in MODEL_COLUMNS.layout(width):
         assert placed.left >= end
         assert placed.width > 0
         end = placed.left + placed.width + 1

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from lora_tui.app import LoraTuiApp
 from lora_tui.cache.models import Sort
-from lora_tui.widgets.model_columns import COLUMNS, layout_columns, valid_column_keys
+from lora_tui.widgets.model_columns import COLUMNS, MODEL_COLUMNS
 from tests.tui.conftest import Open, screen_text, until
 from tests.tui.library import Library
 
@@ -70,7 +70,7 @@ async def test_the_column_that_the_list_is_sorted_by_is_shown_on_any_width(
 
 @pytest.mark.parametrize("width", [36, 56, 76, 96, 116, 156, 196])
 def test_a_name_gets_two_fifths_of_the_line_before_more_columns(width: int) -> None:
-    placed = {place.column.key: place for place in layout_columns(width)}
+    placed = {place.column.key: place for place in MODEL_COLUMNS.layout(width)}
     assert placed["name"].width >= min(44, width * 40 // 100, 18 if width < 56 else width)
 
 
@@ -79,7 +79,7 @@ def test_any_choice_stays_within_the_line_and_in_order(
     width: int, chosen: set[str], sort: Sort | None
 ) -> None:
     end, keys = 0, []
-    for placed in layout_columns(width, chosen, sort=sort):
+    for placed in MODEL_COLUMNS.layout(width, chosen, sort=sort):
         assert placed.left >= end
         assert placed.width > 0
         end = placed.left + placed.width + 1
@@ -92,6 +92,6 @@ def test_any_choice_stays_within_the_line_and_in_order(
 
 @given(st.lists(st.one_of(st.sampled_from(KEYS), st.text(), st.none(), st.integers())))
 def test_keys_that_are_no_columns_are_ignored(keys: list[object]) -> None:
-    known = valid_column_keys(keys)
+    known = MODEL_COLUMNS.valid_keys(keys)
     assert set(known) == set(keys) & set(KEYS)
     assert list(known) == [key for key in KEYS if key in known]

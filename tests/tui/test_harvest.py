@@ -145,7 +145,7 @@ async def test_a_job_that_waits_is_shown_before_any_harvest_and_goes_when_it_has
         assert "1 waiting" in text(app)
         assert f"{DATASETS[1]} - balanced" in text(app)
         library.put_jobs(job_row(1, 5, artifact_id=identifier("model", 1)))
-        while "No jobs are waiting" not in text(app):
+        while "Nothing to import" not in text(app):
             await pilot.pause(0.01)
 
 

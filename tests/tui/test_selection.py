@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from lora_tui.app import LoraTuiApp
 from lora_tui.cache.models import ModelSummary
 from lora_tui.screens.models import ModelsScreen
-from lora_tui.widgets.model_view import ModelRows
+from lora_tui.widgets.row_view import Rows
 from tests.tui.conftest import Open, screen_text, toasts, until
 from tests.tui.library import FakeWriters, Library, identifier, model_row
 
@@ -100,13 +100,13 @@ async def test_sizes_that_are_not_known_are_not_left_out_silently(
         assert "2 marked models, at least 24.0 MiB?" in screen_text(app)
 
 
-def rows_of(count: int) -> ModelRows:
+def rows_of(count: int) -> Rows:
     models = [
         ModelSummary(str(n), "", "", "", None, None, None, None, "", None, None, None, None, None,
                      None, downloaded=False)
         for n in range(count)
     ]  # fmt: skip
-    rows = ModelRows(lambda offset, limit: models[offset : offset + limit])
+    rows = Rows(lambda offset, limit: models[offset : offset + limit])
     rows.reload(count, lambda _: None, at_top=True)
     return rows
 

@@ -125,9 +125,11 @@ def facet_counts(db: sqlite3.Connection) -> Facets:
     )
 
 
-def totals_since(db: sqlite3.Connection, moments: Iterable[datetime]) -> list[int]:
-    """For each moment, the number of models that were created at it or later."""
-    sql = "SELECT count(*) FROM models WHERE created_at >= ?"
+def totals_since(
+    db: sqlite3.Connection, moments: Iterable[datetime], counted: Counted = MODELS
+) -> list[int]:
+    """For each moment, the number of rows that were created at it or later."""
+    sql = f"SELECT count(*) FROM {counted.table} WHERE created_at >= ?"
     return [int(db.execute(sql, [microseconds(moment)]).fetchone()[0]) for moment in moments]
 
 

@@ -108,6 +108,11 @@ _SUMMARY: Final = (
 )
 
 
+def natural_direction(sort: JobSort) -> bool:
+    """Whether the natural direction of this order is descending."""
+    return _KEYS[sort].descends
+
+
 class JobList(KeysetList):
     """The result of a query: jobs by their position, from 0.
 
@@ -178,6 +183,12 @@ def find_jobs(db: sqlite3.Connection, reference: str) -> list[JobSummary]:
         f"{_SUMMARY} WHERE j.id >= ? AND j.id < ? || 'g' ORDER BY j.created_at DESC, j.id LIMIT 20"
     )
     return [_summary(row) for row in db.execute(sql, [beginning, beginning])]
+
+
+def dataset_names(db: sqlite3.Connection, ids: Iterable[str]) -> dict[str, str | None]:
+    """Of the jobs with these ids that are in the cache, the names of their datasets."""
+    sql = f"SELECT j.id, d.name {_FROM} WHERE j.id IN (SELECT value FROM json_each(?))"
+    return dict(tuple(row) for row in db.execute(sql, [json.dumps(list(ids))]))
 
 
 def running_jobs(db: sqlite3.Connection) -> list[str]:

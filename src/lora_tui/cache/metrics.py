@@ -115,6 +115,22 @@ def recent_steps(
     return [(moment, step) for moment, step in found if moment is not None]
 
 
+def recent_span(
+    db: sqlite3.Connection, job_id: str, seconds: float = RECENT_SECONDS
+) -> list[tuple[datetime, float]]:
+    """The first and the last of `recent_steps`, without reading those between; for lists."""
+    sql = "SELECT timestamp, step FROM metrics WHERE job_id = ? AND step IS NOT NULL"
+    last = db.execute(f"{sql} ORDER BY timestamp DESC, id DESC LIMIT 1", [job_id]).fetchone()
+    end = None if last is None else moment_of(last[0])
+    if end is None:
+        return []
+    since = timestamp_text(end - timedelta(seconds=seconds))
+    sql = f"{sql} AND timestamp >= ? ORDER BY timestamp, id LIMIT 1"
+    first = db.execute(sql, [job_id, since]).fetchone()
+    ends = [(moment_of(text), step) for text, step in (first, last)]
+    return [(moment, step) for moment, step in ends if moment is not None]
+
+
 def last_validation(db: sqlite3.Connection, job_id: str) -> StepLoss | None:
     """The last validation loss that is a number; fast where one was recorded near the end."""
     sql = (

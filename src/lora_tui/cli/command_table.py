@@ -282,27 +282,27 @@ COMMANDS = (
     Command(
         "harvest",
         "",
-        "Show the harvest's state, or retry failed jobs",
+        "Show what the harvest imports, or retry failed imports",
         examples=(
-            ("harvest status", "the jobs that wait, run, failed and finished"),
-            ("harvest retry b81d4e07", "retry one failed job"),
+            ("harvest status", "finished jobs: what waits, is imported, or failed to be"),
+            ("harvest retry b81d4e07", "retry one failed import"),
             ("--harvest --once", "harvest: turn completed jobs into models"),
         ),
         inner=(
             Command(
                 "status",
                 "harvest:status",
-                "Show waiting, running, failed and finished jobs",
-                examples=(("harvest status", "the jobs that wait, run, failed and finished"),),
+                "Show finished jobs: which wait for the import, were imported, or failed to be",
+                examples=(("harvest status", "what waits, is imported, or failed to be"),),
             ),
             Command(
                 "retry",
                 "harvest:retry",
-                "Retry failed jobs",
+                "Retry failed imports",
                 options.retry_options,
                 examples=(
                     ("harvest retry b81d4e07", "retry the job with this id in `harvest status`"),
-                    ("harvest retry --all", "retry all failed jobs"),
+                    ("harvest retry --all", "retry all failed imports"),
                 ),
             ),
         ),

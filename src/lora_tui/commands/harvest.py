@@ -89,7 +89,7 @@ def run(context: Context) -> None:
 
 
 def status(context: Context) -> None:
-    """Print the jobs that this machine knows, by state, with reasons."""
+    """Print the finished jobs whose results this machine imports, by state, with reasons."""
     with _ledger(context) as ledger:
         jobs = ledger.jobs()
     if context.json:
@@ -100,10 +100,12 @@ def status(context: Context) -> None:
     for state in _ORDER:
         found = _in_state(jobs, state)
         if found:
-            context.out.write(f"{state.value} ({len(found)})\n")
+            context.out.write(f"{state.label} ({len(found)})\n")
             context.out.writelines(f"  {_job_line(job)}\n" for job in found)
     if not jobs:
-        context.say("No jobs are known on this machine yet. Run `lora-tui --harvest --once`.")
+        context.say(
+            "No finished job was seen on this machine yet. Run `lora-tui --harvest --once`."
+        )
 
 
 def retry(context: Context) -> None:

@@ -242,11 +242,14 @@ class Notification:
     priority: str
     read: bool
     model_id: str | None
+    job_id: str | None
+    """The training job that it is about."""
     created_at: datetime | None
 
     @classmethod
     def from_row(cls, row: Row) -> Notification:
         """Read a row of `notifications`."""
+        metadata = mapping(row.get("metadata"))
         return cls(
             id=identifier(row.get("id")),
             type=text_or_none(row.get("type"), limit=60) or "",
@@ -254,7 +257,8 @@ class Notification:
             message=text_or_none(row.get("message"), limit=500) or "",
             priority=text_or_none(row.get("priority"), limit=20) or "medium",
             read=row.get("read") in (True, 1, "true", "t"),
-            model_id=identifier(mapping(row.get("metadata")).get("artifact_id")) or None,
+            model_id=identifier(metadata.get("artifact_id")) or None,
+            job_id=identifier(metadata.get("job_id")) or None,
             created_at=parse_timestamp(row.get("created_at")),
         )
 

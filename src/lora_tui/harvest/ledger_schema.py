@@ -18,15 +18,29 @@ from lora_tui.sqlite_file import SIDE_FILES, make_private_database, use_wal, was
 
 
 class State(StrEnum):
-    """The state of a job."""
+    """How far the harvest is with a job, whose training has ended."""
 
     WAITING = "waiting"
     RUNNING = "running"
+    """Its result is being imported."""
     FAILED = "failed"
     """The next attempt is due at `next_try`."""
     DEAD = "dead"
     """It failed permanently; only `retry` tries it again."""
     DONE = "done"
+
+    @property
+    def label(self) -> str:
+        """The word that a user reads, which can't be taken for the state of the training."""
+        return _LABELS.get(self, self.value)
+
+
+_LABELS: Final = {
+    State.RUNNING: "importing",
+    State.FAILED: "not imported",
+    State.DEAD: "given up",
+    State.DONE: "imported",
+}
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from textual import on
 from textual.app import ComposeResult
@@ -15,9 +15,7 @@ from textual.widgets.option_list import Option
 from lora_tui.tui.base_screen import Modal
 from lora_tui.widgets.bindings import bound
 from lora_tui.widgets.forms import Dialog
-from lora_tui.widgets.model_columns import COLUMNS, valid_column_keys
-
-_CHOICES = COLUMNS[1:]  # the name is always shown
+from lora_tui.widgets.row_columns import ColumnSet
 
 
 class ColumnScreen(Modal[None]):
@@ -38,11 +36,14 @@ class ColumnScreen(Modal[None]):
 
     def __init__(
         self,
+        columns: ColumnSet[Any],
         before: tuple[str, ...],
         shown: Sequence[str],
         changed: Callable[[tuple[str, ...]], None],
     ) -> None:
         super().__init__()
+        self._columns = columns
+        self._choices = columns.columns[1:]  # the first is always shown
         self._before, self._changed = before, changed
         self._best = frozenset(shown)
         self._chosen: set[str] | None = set(before) or None
@@ -51,7 +52,7 @@ class ColumnScreen(Modal[None]):
         """One line per column."""
         yield Dialog(
             Label(self._mode(), id="columns-mode", classes="dialog-heading"),
-            OptionList(*(Option(self._line(place)) for place in range(len(_CHOICES)))),
+            OptionList(*(Option(self._line(place)) for place in range(len(self._choices)))),
             title="Columns",
             keys=[("columns.automatic", "automatic"), ("dialog.keep", "applies")],
         )
@@ -91,22 +92,26 @@ class ColumnScreen(Modal[None]):
     def _toggle(self, index: int) -> None:
         if self._chosen is None:
             self._chosen = set(self._best)
-        self._chosen ^= {_CHOICES[index].key}
+        self._chosen ^= {self._choices[index].key}
         self._tell()
 
     def _tell(self) -> None:
         listing = self.query_one(OptionList)
-        for place in range(len(_CHOICES)):
+        for place in range(len(self._choices)):
             listing.replace_option_prompt_at_index(place, self._line(place))
         self.query_one("#columns-mode", Label).update(self._mode())
-        chosen = () if self._chosen is None else valid_column_keys({"name", *self._chosen})
+        chosen = () if self._chosen is None else self._valid()
         self._changed(chosen)
+
+    def _valid(self) -> tuple[str, ...]:
+        first = self._columns.columns[0].key
+        return self._columns.valid_keys({first, *(self._chosen or ())})
 
     def _mode(self) -> str:
         return "Automatic: the columns that fit" if self._chosen is None else "The chosen columns"
 
     def _line(self, place: int) -> Content:
-        column = _CHOICES[place]
+        column = self._choices[place]
         is_shown = column.key in (self._best if self._chosen is None else self._chosen)
         box = "[x]" if is_shown else "[ ]"
         style = "$secondary" if self._chosen is None else "$accent"

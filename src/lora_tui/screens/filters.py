@@ -1,13 +1,12 @@
-"""The form for choosing which models the list shows: sections of choices with their counts."""
+"""The form for choosing which rows a list shows: sections of choices with their counts."""
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, Generic, TypeVar
 
 from rich.cells import cell_len
 from textual import on
@@ -20,9 +19,8 @@ from textual.widgets import Input, Label, OptionList
 from textual.widgets.option_list import Option
 
 from lora_tui import clock, formats
-from lora_tui.cache.facets import Facets, facet_counts, totals_since
+from lora_tui.cache.jobs import JobQuery
 from lora_tui.cache.models import ModelQuery
-from lora_tui.domain import CONVERGENCES
 from lora_tui.tui.base_screen import FORM_STYLES, Modal
 from lora_tui.widgets.bindings import bound
 from lora_tui.widgets.cells import fit, normalize_width
@@ -30,6 +28,8 @@ from lora_tui.widgets.forms import Dialog
 
 _MOST_LINES: Final = 300
 _TITLE_WIDTH: Final = 13
+_STEPS: Final = (("last 7 days", 7), ("last 30 days", 30), ("last year", 365))
+Query = TypeVar("Query", ModelQuery, JobQuery)
 
 
 class Typing(Enum):
@@ -55,7 +55,7 @@ class TypedLine(Input):
         return key != "space" and super().check_consume_key(key, character)
 
 
-class FilterScreen(Modal[None]):
+class FilterScreen(Modal[None], Generic[Query]):
     """Calls `changed` after each choice, so that the list changes at once; escape undoes all.
 
     Sections are at the left, the choices of one section at the right. Sections with many choices,
@@ -87,11 +87,13 @@ class FilterScreen(Modal[None]):
     ]
 
     def __init__(
-        self, db: sqlite3.Connection, before: ModelQuery, changed: Callable[[ModelQuery], None]
+        self, sections: tuple[Section, ...], before: Query, changed: Callable[[Query], None]
     ) -> None:
         super().__init__()
-        self._db, self._before, self._query, self._changed = db, before, before, changed
-        self._sections: tuple[Section, ...] = ()
+        self._before: Query = before
+        self._query: Query = before
+        self._changed: Callable[[Query], None] = changed
+        self._sections = sections
         self._at = 0
         self._shown: tuple[Choice, ...] = ()
         self._ascii_only = False
@@ -99,7 +101,6 @@ class FilterScreen(Modal[None]):
     def compose(self) -> ComposeResult:
         """The sections, and the choices of the current one."""
         self._ascii_only = self.app.has_class("-ascii")
-        self._sections = read_sections(self._db, self._before, ascii_only=self._ascii_only)
         sections = OptionList(id="filter-sections", markup=False)
         sections.can_focus = False
         yield Dialog(
@@ -165,7 +166,8 @@ class FilterScreen(Modal[None]):
 
     def action_stars(self, least: int) -> None:
         """Show models with at least this many stars."""
-        self._tell(self._query._replace(min_stars=least))
+        if isinstance(self._query, ModelQuery):
+            self._tell(self._query._replace(min_stars=least))
 
     def action_clear(self) -> None:
         """Clear all filters; the search stays."""
@@ -229,7 +231,7 @@ class FilterScreen(Modal[None]):
             self._write("")
         self._tell(choice.toggled(self._query))
 
-    def _tell(self, query: ModelQuery) -> None:
+    def _tell(self, query: Query) -> None:
         self._query = query
         self._changed(query)
         self._draw()
@@ -313,7 +315,7 @@ class Choice:
     label: str
     count: int
 
-    def is_chosen(self, query: ModelQuery) -> bool:
+    def is_chosen(self, query: Query) -> bool:
         """Whether the query contains this choice."""
         asked = getattr(query, self.field)
         if isinstance(asked, frozenset):
@@ -322,13 +324,13 @@ class Choice:
             return False
         return bool(asked == self.value)
 
-    def toggled(self, query: ModelQuery) -> ModelQuery:
+    def toggled(self, query: Query) -> Query:
         """The query with this choice added, or removed if it was chosen."""
         asked = getattr(query, self.field)
         if isinstance(asked, frozenset):
             changes: dict[str, Any] = {self.field: asked ^ {self.value}}
         else:
-            anything = getattr(ModelQuery(), self.field)
+            anything = getattr(type(query)(), self.field)
             changes = {self.field: anything if self.is_chosen(query) else self.value}
         if self.field == "created_from":
             changes["created_before"] = None
@@ -351,7 +353,7 @@ class Section:
             return self.choices
         return tuple(choice for choice in self.choices if wanted in _letters(choice.label))
 
-    def chosen(self, query: ModelQuery) -> str:
+    def chosen(self, query: Query) -> str:
         """The selected choices in a word or two; empty if there is none."""
         if self.typing is Typing.DAYS and (query.created_from or query.created_before):
             labels = [choice.label for choice in self.choices if choice.is_chosen(query)]
@@ -359,23 +361,7 @@ class Section:
         return ", ".join(choice.label for choice in self.choices if choice.is_chosen(query))
 
 
-def read_sections(
-    db: sqlite3.Connection, query: ModelQuery, *, ascii_only: bool
-) -> tuple[Section, ...]:
-    """Read all sections from the cache. A choice of the query is listed even if no model has it."""
-    facets = facet_counts(db)
-    return (
-        Section("Convergence", _convergences(facets, query), several=True),
-        Section("Rating", _stars(facets, ascii_only=ascii_only)),
-        Section("Dataset", _named("dataset", facets.datasets, query), Typing.NARROWS),
-        Section("Preset", _named("preset", facets.presets, query)),
-        Section("Base model", _named("base_model", facets.base_models, query), Typing.NARROWS),
-        Section("Date", _dates(db), Typing.DAYS),
-        Section("On this disk", _downloaded(facets)),
-    )
-
-
-def days_text(query: ModelQuery) -> str:
+def days_text(query: Query) -> str:
     """The days of the query in the format of `parse_days`."""
     first = formats.date(query.created_from) if query.created_from else ""
     last = _last_day(query.created_before) if query.created_before else ""
@@ -398,36 +384,8 @@ def parse_days(text: str) -> tuple[datetime | None, datetime | None] | None:
     return begin, None if end is None else clock.next_day(end)
 
 
-_STEPS: Final = (("last 7 days", 7), ("last 30 days", 30), ("last year", 365))
-
-
-def _convergences(facets: Facets, query: ModelQuery) -> tuple[Choice, ...]:
-    known: set[str] = {*facets.convergences, *query.convergences}
-    names: list[str] = [name for name in CONVERGENCES if name in known]
-    names += sorted(known - set(CONVERGENCES))
-    return tuple(
-        Choice("convergences", name, name, facets.convergences.get(name, 0)) for name in names
-    )
-
-
-def _stars(facets: Facets, *, ascii_only: bool) -> tuple[Choice, ...]:
-    def count(least: int) -> int:
-        return sum(
-            total for stars, total in facets.stars.items() if stars is not None and stars >= least
-        )
-
-    return tuple(
-        Choice(
-            "min_stars",
-            least,
-            formats.stars(least, ascii_only=ascii_only) + ("" if least == 5 else " or more"),
-            count(least),
-        )
-        for least in range(5, 0, -1)
-    )
-
-
-def _named(field: str, counts: Mapping[Any, int], query: ModelQuery) -> tuple[Choice, ...]:
+def named_choices(field: str, counts: Mapping[Any, int], query: Query) -> tuple[Choice, ...]:
+    """The values that rows have; that of the query is listed even if no row has it."""
     found = {name: total for name, total in counts.items() if name}
     asked = getattr(query, field)
     if asked and asked not in found:
@@ -435,23 +393,16 @@ def _named(field: str, counts: Mapping[Any, int], query: ModelQuery) -> tuple[Ch
     return tuple(Choice(field, name, name, total) for name, total in found.items())
 
 
-def _dates(db: sqlite3.Connection) -> tuple[Choice, ...]:
+def date_choices(count_since: Callable[[list[datetime]], list[int]]) -> tuple[Choice, ...]:
+    """Periods until now. `count_since`: for each moment, the number of rows from then on."""
     # from a whole hour on, or a whole day: what was chosen is still the same a minute later
     hour = clock.now().replace(minute=0, second=0, microsecond=0)
     steps = [("last 24 hours", hour - timedelta(hours=24))]
     steps += [(label, clock.days_ago(days)) for label, days in _STEPS]
-    totals = totals_since(db, [start for _, start in steps])
+    totals = count_since([start for _, start in steps])
     return tuple(
         Choice("created_from", start, label, total)
         for (label, start), total in zip(steps, totals, strict=True)
-    )
-
-
-def _downloaded(facets: Facets) -> tuple[Choice, ...]:
-    everything = sum(facets.convergences.values())
-    return (
-        Choice("downloaded", True, "downloaded", facets.downloaded),
-        Choice("downloaded", False, "not downloaded", everything - facets.downloaded),
     )
 
 

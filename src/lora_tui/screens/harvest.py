@@ -1,4 +1,4 @@
-"""The Harvest screen: jobs that wait, run, failed or became a model, and retries."""
+"""The Harvest screen: finished jobs whose results are imported as models, and retries."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class JobList(FullList, inherit_bindings=False):
     """The list."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        bound("list.open", "select", "Open model", tooltip="Open the model of a finished job"),
+        bound("list.open", "select", "Open model", tooltip="Open the imported model"),
         *LIST_KEYS,
     ]
 
@@ -45,27 +45,29 @@ class JobList(FullList, inherit_bindings=False):
 class HarvestScreen(ListScreen[JobState]):
     """Jobs of the cache without a model, and those in the ledger of this machine's harvest."""
 
-    ABOUT = "Completed training jobs and their models. The worker keeps a result for 30 minutes."
+    ABOUT = (
+        "Finished jobs whose results are imported as models. The worker keeps a result for 30 min."
+    )
     CSS_PATH = ["list_screen.tcss", "harvest.tcss"]  # noqa: RUF012 - Textual's own
     HEADING = "Harvest"
     TOPICS = frozenset({Topic.JOBS, Topic.DATASETS})
     BINDINGS: ClassVar[list[BindingType]] = [
         bound("screen.back", "back", "Back"),
         bound("app.harvest", "back", "Back", show=False),
-        bound("harvest.start", "start", "Start", tooltip="Start the background harvest"),
+        bound("harvest.start", "start", "Start", tooltip="Start importing in the background"),
         bound(
             "harvest.start",
             "stop",
             "Stop",
-            tooltip="Stop the background harvest after the current file",
+            tooltip="Stop importing in the background after the current file",
         ),
-        bound("harvest.retry", "retry", "Retry", tooltip="Retry the failed job"),
+        bound("harvest.retry", "retry", "Retry", tooltip="Retry the failed import"),
         bound(
             "harvest.retry_all",
             "retry_all",
             "Retry all",
             show=False,
-            tooltip="Retry all failed jobs",
+            tooltip="Retry all failed imports",
         ),
     ]
 
@@ -132,7 +134,7 @@ class HarvestScreen(ListScreen[JobState]):
         self._show_problem(any_jobs=bool(jobs))
         title = self.query_one(TitleBar)
         title.detail = ", ".join(
-            f"{count} {state.value}" for state, count in counts.items() if count
+            f"{formats.count(count)} {state.label}" for state, count in counts.items() if count
         )
         title.aside = self._background_text()
 
@@ -206,7 +208,7 @@ class HarvestScreen(ListScreen[JobState]):
         if jobs:
             self._retry(jobs)
         else:
-            self.notify("No job has failed")
+            self.notify("No import has failed")
 
     def open_row(self, row: JobState) -> None:
         """Open the model of a finished job."""
@@ -217,7 +219,7 @@ class HarvestScreen(ListScreen[JobState]):
         ids = [job.job_id for job in jobs]
         self.lora.ask(partial(self._harvest.retry, ids), if_failed="Not retried")
         when = "now" if self._harvest.running else "in the next cycle"
-        self.notify(f"{formats.counted(len(jobs), 'job')} will be retried {when}")
+        self.notify(f"{formats.counted(len(jobs), 'import')} will be retried {when}")
 
     def _background_text(self) -> str:
         if self._harvest.stopping:
@@ -229,13 +231,15 @@ class HarvestScreen(ListScreen[JobState]):
     def say_empty(self, panel: StatePanel) -> None:
         """Explain where jobs come from."""
         if self._harvest.running:
-            panel.show_message("No jobs are waiting", "Completed jobs appear here by themselves")
+            panel.show_message("Nothing to import", "Finished jobs appear here by themselves")
         else:
             sync, start = key_of(self.app, "app.sync"), key_of(self.app, "harvest.start")
+            jobs = key_of(self.app, "app.jobs")
             panel.show_message(
-                "No jobs are waiting",
-                f"Press {sync} to sync and look for new ones",
-                f"Press {start} to harvest in the background",
+                "Nothing to import",
+                "The harvest imports the results of finished jobs; each becomes a model",
+                f"Press {jobs} to see the jobs that are training, {sync} to sync",
+                f"Press {start} to import in the background",
                 "On a server, run lora-tui --harvest",
             )
 

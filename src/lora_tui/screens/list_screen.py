@@ -16,9 +16,8 @@ from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
 from lora_tui.cache.changes import Topic
-from lora_tui.cache.models import names_of
 from lora_tui.tui.base_screen import CacheScreen
-from lora_tui.widgets.bindings import bound, key_of
+from lora_tui.widgets.bindings import bound
 from lora_tui.widgets.screen_bars import KeyBar, StatusBar, TitleBar
 from lora_tui.widgets.states import StatePanel
 
@@ -217,14 +216,6 @@ class ListScreen(CacheScreen, Generic[Row]):
         if not lines:
             self.say_empty(panel)
         self.refresh_bindings()
-
-    def open_model(self, model_id: str) -> None:
-        """Open the model of a row, if the cache has it."""
-        if names_of(self.db, [model_id]):
-            self.lora.open_model(model_id)
-        else:
-            key = key_of(self.app, "app.sync")
-            self.notify(f"That model is not in the cache; {key} syncs", severity="warning")
 
     @on(OptionList.OptionHighlighted)
     def _moved(self) -> None:

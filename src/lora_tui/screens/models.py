@@ -10,6 +10,7 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 
 from lora_tui.cache.changes import Topic
+from lora_tui.cache.jobs import count_active
 from lora_tui.cache.metadata import get_sync_state
 from lora_tui.cache.models import (
     ModelList,
@@ -21,10 +22,10 @@ from lora_tui.cache.models import (
     natural_direction,
     summaries,
 )
-from lora_tui.config.keys import keys_of
 from lora_tui.reports import MAX_COMPARED, MIN_COMPARED
 from lora_tui.screens.models_body import ModelsBody
 from lora_tui.screens.models_text import (
+    DIRECTIONS,
     SORT_NAMES,
     direction_name,
     download_question,
@@ -33,14 +34,14 @@ from lora_tui.screens.models_text import (
     query_text,
     show_empty_state,
 )
-from lora_tui.tui.base_screen import CacheScreen
+from lora_tui.screens.table_screen import TableScreen
 from lora_tui.tui.view_state import View
 from lora_tui.widgets.bindings import bound, key_of
-from lora_tui.widgets.model_columns import valid_column_keys
+from lora_tui.widgets.model_columns import MODEL_COLUMNS
 from lora_tui.widgets.model_table import ModelTable
-from lora_tui.widgets.model_view import ModelRows, ModelView
+from lora_tui.widgets.row_view import Rows, RowView
 from lora_tui.widgets.screen_bars import KeyBar, StatusBar, TitleBar
-from lora_tui.widgets.search_bar import SearchBar, SearchInput
+from lora_tui.widgets.search_bar import SearchBar
 from lora_tui.widgets.states import OfflineBanner, StatePanel
 
 if TYPE_CHECKING:
@@ -55,11 +56,12 @@ _PAUSE: Final = 0.15
 """Seconds without a key until the costs of more models are summed up, in a thread."""
 
 
-class ModelsScreen(CacheScreen):
+class ModelsScreen(TableScreen):
     """All models of the account; the query (order, search, filters) is the state of this screen."""
 
+    CLEARS = "models.reset"
     ABOUT = "All models of the account, from the local cache. Stars: the pipeline's rating, 0 to 5."
-    AUTO_FOCUS = "ModelView"
+    AUTO_FOCUS = "RowView"
     LEAST_WIDTH, LEAST_HEIGHT = 40, 10
     BINDINGS: ClassVar[list[BindingType]] = [
         bound(
@@ -99,7 +101,7 @@ class ModelsScreen(CacheScreen):
 
     def __init__(self) -> None:
         super().__init__()
-        self.rows = ModelRows(self._fetch)
+        self.rows: Rows[ModelSummary] = Rows(self._fetch)
         """The rows, the cursor and the marks, shared by table and cards."""
         self.model_query = ModelQuery()
         self._list: ModelList | None = None
@@ -118,7 +120,7 @@ class ModelsScreen(CacheScreen):
         """Title, search, list or empty state, status, keys."""
         yield TitleBar("Models", ascii_only=self.ascii_only)
         yield OfflineBanner(markup=False)
-        yield SearchBar()
+        yield SearchBar("name, dataset, base model, description")
         yield ModelsBody(self.rows, self.db, self.lora.view_state, ascii_only=self.ascii_only)
         yield StatePanel(markup=False)
         yield StatusBar(self.db, self.lora.profile, ascii_only=self.ascii_only)
@@ -140,10 +142,10 @@ class ModelsScreen(CacheScreen):
     def on_screen_resume(self) -> None:
         """Show the columns that may have been chosen on the Settings screen."""
         for table in self.query(ModelTable):
-            table.columns = valid_column_keys(self.lora.view_state.columns)
+            table.columns = MODEL_COLUMNS.valid_keys(self.lora.view_state.columns)
 
     @property
-    def view(self) -> ModelView:
+    def view(self) -> RowView[ModelSummary]:
         """The table or the cards, whichever is shown."""
         return self._body.view
 
@@ -165,7 +167,7 @@ class ModelsScreen(CacheScreen):
             return self._can_reset
         if action == "columns":
             return self.lora.view_state.view is View.TABLE
-        return not (action == "search" and isinstance(self.focused, SearchInput))
+        return not (action == "search" and self.is_searching)
 
     @property
     def _can_reset(self) -> bool:
@@ -182,7 +184,7 @@ class ModelsScreen(CacheScreen):
         if topics & _SHOWN:
             self._costed = None
             self.refresh_list()
-        elif Topic.SYNC in topics:
+        elif topics & {Topic.SYNC, Topic.JOBS}:
             self._refresh_states(self.rows.total)
         if topics & (_SHOWN | {Topic.TRANSFERS, Topic.JOBS}):
             self._body.update_preview()
@@ -227,41 +229,9 @@ class ModelsScreen(CacheScreen):
         else:
             self._cost_timer = self.set_timer(_PAUSE, self.while_alive(ask))
 
-    def action_search(self) -> None:
-        """Open the search."""
-        self.query_one(SearchBar).open()
-
-    def on_key(self, event: events.Key) -> None:
-        """Handle keys before their bindings do, so that quickly typed keys keep their order."""
-        bar = self.query_one(SearchBar)
-        is_searching = isinstance(self.focused, SearchInput)
-        if bar.is_starting:
-            event.stop()
-            bar.type(event)
-            self._search(bar.text)
-        elif is_searching and event.is_printable:
-            event.stop()  # the key was sent to the list just before the focus moved
-            bar.type(event)
-        elif is_searching:
-            return
-        elif event.key in keys_of("models.reset", self.lora.preferences.keys):
-            event.stop()
-            self.action_reset()
-        elif event.key == "slash":
-            event.stop()
-            bar.start()
-
-    @on(SearchBar.Changed)
-    def _search_typed(self) -> None:
-        self._search(self.query_one(SearchBar).text)
-
-    def _search(self, text: str) -> None:
+    def search_for(self, text: str) -> None:
+        """Show the models that contain the text."""
         self._ask(self.model_query._replace(search=text.strip()))
-
-    @on(SearchBar.Left)
-    def _search_left(self) -> None:
-        if not self.query_one(SearchBar).is_starting:  # it may have been opened again since
-            self.view.focus()
 
     def action_reset(self) -> None:
         """Clear the search; if there is none, the filters; if there are none, the marks."""
@@ -294,7 +264,7 @@ class ModelsScreen(CacheScreen):
         from lora_tui.screens.sort_menu import SortMenu
 
         query = self.model_query
-        menu = SortMenu(query.sort, reverse=query.reverse)
+        menu = SortMenu(query.sort, SORT_NAMES, DIRECTIONS, reverse=query.reverse)
         self.app.push_screen(menu, self.while_alive(chosen))
 
     def action_reverse(self) -> None:
@@ -303,7 +273,8 @@ class ModelsScreen(CacheScreen):
 
     @on(ModelTable.SortChosen)
     def _heading_clicked(self, event: ModelTable.SortChosen) -> None:
-        self._sort(event.sort)
+        if isinstance(event.sort, Sort):
+            self._sort(event.sort)
 
     def action_view(self) -> None:
         """Switch between table and cards."""
@@ -333,14 +304,19 @@ class ModelsScreen(CacheScreen):
 
         from lora_tui.screens.columns import ColumnScreen
 
-        shown = table.shown_columns
-        self.app.push_screen(ColumnScreen(table.columns, shown, self.while_alive(changed)))
+        asked = ColumnScreen(
+            MODEL_COLUMNS, table.columns, table.shown_columns, self.while_alive(changed)
+        )
+        self.app.push_screen(asked)
 
     def action_filter(self) -> None:
         """Open the filters; the list changes at once."""
         from lora_tui.screens.filters import FilterScreen
+        from lora_tui.screens.model_filters import read_sections
 
-        self.app.push_screen(FilterScreen(self.db, self.model_query, self.while_alive(self._ask)))
+        query = self.model_query
+        sections = read_sections(self.db, query, ascii_only=self.ascii_only)
+        self.app.push_screen(FilterScreen(sections, query, self.while_alive(self._ask)))
 
     def action_download(self) -> None:
         """Download the marked models after a confirmation, else the model under the cursor."""
@@ -388,16 +364,16 @@ class ModelsScreen(CacheScreen):
         if model is not None:
             self.lora.copy(model.id)
 
-    @on(ModelView.Opened)
-    def _opened(self, event: ModelView.Opened) -> None:
-        self.lora.open_model(event.model_id)
+    @on(RowView.Opened)
+    def _opened(self, event: RowView.Opened) -> None:
+        self.lora.open_model(event.row_id)
 
-    @on(ModelView.Moved)
+    @on(RowView.Moved)
     def _moved(self) -> None:
         self._refresh_note()
         self._body.update_preview()
 
-    def _show_list(self, view: ModelView) -> None:
+    def _show_list(self, view: RowView[ModelSummary]) -> None:
         if self._list is None:
             return
         query = self.model_query
@@ -440,15 +416,8 @@ class ModelsScreen(CacheScreen):
         title.detail = query_text(query._replace(search=""))
         direction = direction_name(query.sort, reverse=query.reverse)
         title.aside = f"{SORT_NAMES[query.sort]}, {direction}"
-        refused = self.lora.login_refused
-        banner = self.query_one(OfflineBanner)
-        engine = self.lora.writers.report
-        if engine.error is None:
-            banner.show_state(state, ascii_only=self.ascii_only, signed_out=refused)
-        else:
-            banner.show_engine_error(engine.error, ascii_only=self.ascii_only)
-        loading = total == 0 and not is_narrowed(query) and state.last_success is None
-        loading = loading and (state.running or self.lora.is_syncing)
+        self.show_banner(state)
+        loading = total == 0 and not is_narrowed(query) and self.is_loading(state)
         self.view.skeleton = loading
         self.set_class(loading, "-loading")
         self.set_class(total == 0 and not loading, "-empty")
@@ -461,8 +430,9 @@ class ModelsScreen(CacheScreen):
                 query,
                 state,
                 loading=loading,
-                keyring=engine.waits_for_keyring,
-                signed_out=refused,
+                keyring=self.lora.writers.report.waits_for_keyring,
+                signed_out=self.lora.login_refused,
+                active=count_active(self.db),
             )
         self._refresh_note()
 

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Final, cast
 from textual.app import ComposeResult
 from textual.containers import Horizontal
 
+from lora_tui.cache.models import ModelSummary
 from lora_tui.tui.base_screen import BaseScreen
 from lora_tui.tui.view_state import View, ViewState
-from lora_tui.widgets.model_columns import valid_column_keys
+from lora_tui.widgets.model_columns import MODEL_COLUMNS
 from lora_tui.widgets.model_table import ModelTable
-from lora_tui.widgets.model_view import ModelRows, ModelView
+from lora_tui.widgets.row_view import Rows, RowView
 
 if TYPE_CHECKING:
     from lora_tui.widgets.model_preview import ModelPreview
@@ -25,7 +26,12 @@ class ModelsBody(Horizontal):
     """Shows the rows. Cards and preview are created when they are first shown: faster start."""
 
     def __init__(
-        self, rows: ModelRows, db: sqlite3.Connection, state: ViewState, *, ascii_only: bool
+        self,
+        rows: Rows[ModelSummary],
+        db: sqlite3.Connection,
+        state: ViewState,
+        *,
+        ascii_only: bool,
     ) -> None:
         super().__init__(id="body")
         self._rows, self._db, self._state = rows, db, state
@@ -38,19 +44,19 @@ class ModelsBody(Horizontal):
         yield self._make_view(self._state)
 
     @property
-    def view(self) -> ModelView:
+    def view(self) -> RowView[ModelSummary]:
         """The table or the cards, whichever is shown."""
-        return next(view for view in self.query(ModelView) if view.display)
+        return next(view for view in self.query(RowView) if view.display)
 
     @property
     def has_room_for_preview(self) -> bool:
         """Whether the terminal is wide enough."""
         return self.screen.size.width >= _WITH_PREVIEW
 
-    def show_view(self, state: ViewState) -> ModelView:
+    def show_view(self, state: ViewState) -> RowView[ModelSummary]:
         """Switch from the table to the cards, or back; returns what is shown now, without rows."""
         before = self.view
-        shown = next((view for view in self.query(ModelView) if not view.display), None)
+        shown = next((view for view in self.query(RowView) if not view.display), None)
         if shown is None:
             shown = self._make_view(state)
             self.mount(shown, after=before)
@@ -73,7 +79,7 @@ class ModelsBody(Horizontal):
     def update_preview(self) -> None:
         """Show the model under the cursor, after all keys that wait for the list."""
         # without a view while the screen is being removed
-        shown = next((view for view in self.query(ModelView) if view.display), None)
+        shown = next((view for view in self.query(RowView) if view.display), None)
         if not self._is_preview_due and shown is not None and self._preview is not None:
             self._is_preview_due = True
             screen = cast("BaseScreen[None]", self.screen)
@@ -87,10 +93,10 @@ class ModelsBody(Horizontal):
         if preview is not None and preview.is_attached and preview.display:
             preview.show(None if model is None else read_preview(self._db, model.id))
 
-    def _make_view(self, state: ViewState) -> ModelView:
+    def _make_view(self, state: ViewState) -> RowView[ModelSummary]:
         if state.view is View.TABLE:
             table = ModelTable(self._rows, ascii_only=self._ascii_only, id="models")
-            table.columns = valid_column_keys(state.columns)
+            table.columns = MODEL_COLUMNS.valid_keys(state.columns)
             return table
         from lora_tui.widgets.card_grid import CardGrid
 

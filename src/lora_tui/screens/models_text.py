@@ -14,7 +14,7 @@ from lora_tui.cache.metadata import SyncState
 from lora_tui.cache.model_query import ModelQuery, Sort
 from lora_tui.cache.models import sizes_of
 from lora_tui.widgets.bindings import key_of
-from lora_tui.widgets.states import StatePanel, recovery_hint
+from lora_tui.widgets.states import StatePanel, explain_missing_sync
 
 if TYPE_CHECKING:
     from lora_tui.cache.model_costs import ListCost
@@ -30,7 +30,7 @@ SORT_NAMES: Final[dict[Sort, str]] = {
     Sort.PERPLEXITY: "Perplexity",
 }
 # natural direction, reversed
-_DIRECTIONS: Final[dict[Sort, tuple[str, str]]] = {
+DIRECTIONS: Final[dict[Sort, tuple[str, str]]] = {
     Sort.CREATED: ("newest first", "oldest first"),
     Sort.QUALITY: ("best first", "worst first"),
     Sort.NAME: ("A to Z", "Z to A"),
@@ -55,7 +55,7 @@ def query_text(query: ModelQuery) -> str:
         query.dataset,
         query.preset,
         query.base_model,
-        _dates(query.created_from, query.created_before),
+        period(query.created_from, query.created_before),
         {True: "downloaded", False: "not downloaded", None: ""}[query.downloaded],
     ]
     return " · ".join(part for part in parts if part)
@@ -63,7 +63,7 @@ def query_text(query: ModelQuery) -> str:
 
 def direction_name(sort: Sort, *, reverse: bool) -> str:
     """Describe the direction: `newest first`."""
-    return _DIRECTIONS[sort][int(reverse)]
+    return DIRECTIONS[sort][int(reverse)]
 
 
 def list_note(
@@ -103,48 +103,53 @@ def show_empty_state(
     loading: bool,
     keyring: bool,
     signed_out: bool,
+    active: tuple[int, int],
 ) -> None:
     """Say why the list is empty and what to do.
 
-    `keyring`: the keyring is waited for. `signed_out`: the user has to sign in.
+    `keyring`: the keyring is waited for. `signed_out`: the user has to sign in. `active`: how many
+    training jobs run, and how many wait.
     """
-    sync = key_of(app, "app.sync")
+    sync, jobs = key_of(app, "app.sync"), key_of(app, "app.jobs")
     if is_narrowed(query):
         panel.show_message(
             "No matching models",
             query_text(query),
             f"{key_of(app, 'models.reset')} clears {_cleared(query)}",
         )
-    elif loading and keyring:
+    elif explain_missing_sync(
+        panel, app, state, "models", loading=loading, keyring=keyring, signed_out=signed_out
+    ):
+        return
+    elif any(active):
         panel.show_message(
-            "Waiting for the keyring", "It may ask for its password in a window of the desktop"
+            "No models yet",
+            f"{active_text(*active)}; {jobs} shows them"
+            if sum(active) > 1
+            else f"{active_text(*active)}; {jobs} shows it",
+            "A model appears here after its job has completed and was harvested.",
         )
-    elif loading:
-        panel.show_message(
-            "Fetching your models", "They appear here as they arrive", *_rebuilt_text(state)
-        )
-    elif state.error is not None:
-        way_on = recovery_hint(app, signed_out=signed_out)
-        panel.show_message("Nothing to show yet", state.error, way_on, warning=True)
-    elif state.rebuilt:
-        panel.show_message(
-            "The cache needs a sync", *_rebuilt_text(state), f"{sync} fetches your models"
-        )
-    elif state.last_success is None:
-        panel.show_message("Never synced", "This cache is empty", f"{sync} fetches your models")
     else:
         panel.show_message(
             "No models yet",
             "A model appears after its training job has completed and was harvested.",
-            f"{key_of(app, 'app.harvest')} opens the harvest, {sync} syncs again",
+            f"{jobs} shows the training jobs, {key_of(app, 'app.harvest')} the harvest,"
+            f" {sync} syncs again",
             "On the command line: lora-tui --harvest --once",
         )
 
 
-def _rebuilt_text(state: SyncState) -> tuple[str, ...]:
-    if not state.rebuilt:
-        return ()
-    return ("The cache of an earlier version has been rebuilt; downloads are kept",)
+def active_text(running: int, queued: int) -> str:
+    """How many jobs are active: `2 jobs are training, 1 is queued`."""
+    parts = []
+    if running:
+        verb = "is" if running == 1 else "are"
+        parts.append(f"{formats.counted(running, 'job')} {verb} training")
+    if queued:
+        verb = "is" if queued == 1 else "are"
+        count = formats.count(queued) if running else formats.counted(queued, "job")
+        parts.append(f"{count} {verb} queued")
+    return ", ".join(parts)
 
 
 def _cleared(query: ModelQuery) -> str:
@@ -155,7 +160,8 @@ def _cleared(query: ModelQuery) -> str:
     return "the search, again the filters" if has_filters else "the search"
 
 
-def _dates(start: datetime | None, before: datetime | None) -> str:
+def period(start: datetime | None, before: datetime | None) -> str:
+    """Days from one moment until before another: `since 2026-11-16`; empty without either."""
     last = "" if before is None else formats.date(before - timedelta(microseconds=1))
     if start is None:
         return f"until {last}" if last else ""

@@ -1,4 +1,4 @@
-"""Notifications of the pipeline; enter marks one as read and opens its model.
+"""Notifications of the pipeline; enter marks one as read and opens its model or its job.
 
 Unread ones come first. One that is marked keeps its place until the screen is opened again: a row
 that left from under the cursor would take the reader's place with it.
@@ -17,6 +17,7 @@ from textual.content import Content
 
 from lora_tui import clock, formats
 from lora_tui.cache.changes import Topic
+from lora_tui.cache.jobs import dataset_names
 from lora_tui.cache.models import names_of
 from lora_tui.cache.records import get_notifications
 from lora_tui.domain import Notification
@@ -36,7 +37,7 @@ class NoticeList(FullList, inherit_bindings=False):
     """The list."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        bound("list.open", "select", "Open model", tooltip="Mark as read, and open the model"),
+        bound("list.open", "select", "Open", tooltip="Mark as read, and open the model or job"),
         *LIST_KEYS,
     ]
 
@@ -47,7 +48,7 @@ class NotificationsScreen(ListScreen[Notification]):
     ABOUT = "Notifications of the pipeline. Opening one marks it as read, also on the web."
     CSS_PATH = "list_screen.tcss"
     HEADING = "Notifications"
-    TOPICS = frozenset({Topic.NOTIFICATIONS, Topic.MODELS})
+    TOPICS = frozenset({Topic.NOTIFICATIONS, Topic.MODELS, Topic.JOBS, Topic.DATASETS})
     BINDINGS: ClassVar[list[BindingType]] = [
         bound("screen.back", "back", "Back"),
         bound("app.notifications", "back", "Back", show=False),
@@ -60,7 +61,7 @@ class NotificationsScreen(ListScreen[Notification]):
         self._being_marked: set[str] = set()
         """The ids of those that are shown as read before the cache says so."""
         self._drawn: dict[tuple[Notification, str | None, str], Content] = {}
-        """The line of each notification, for its model's name and its age."""
+        """The line of each notification, for the name of its model or dataset, and its age."""
         self._drawn_width = 0
 
     def compose_list(self) -> ComposeResult:
@@ -77,8 +78,7 @@ class NotificationsScreen(ListScreen[Notification]):
             replace(notice, read=notice.read or notice.id in self._being_marked)
             for notice in self._in_order(get_notifications(self.db))
         ]
-        names = names_of(self.db, [notice.model_id for notice in notices if notice.model_id])
-        self.show_rows(self._lines_of(notices, names))
+        self.show_rows(self._lines_of(notices, self._names(notices)))
         unread = sum(not notice.read for notice in notices)
         self.query_one(TitleBar).detail = f"{unread} unread" if unread else "all read"
 
@@ -92,11 +92,13 @@ class NotificationsScreen(ListScreen[Notification]):
         )
 
     def open_row(self, row: Notification) -> None:
-        """Mark the notification as read, and open its model."""
+        """Mark the notification as read, and open its model, or its job where it has none."""
         if not row.read:
             self._mark_read(row.id)
         if row.model_id is not None:
             self.open_model(row.model_id)
+        elif row.job_id is not None:
+            self.open_job(row.job_id)
 
     def _mark_read(self, notification_id: str) -> None:
         """Show it as read at once: a sync that writes may keep the cache for a while."""
@@ -111,8 +113,19 @@ class NotificationsScreen(ListScreen[Notification]):
 
     @property
     def can_select(self) -> bool:
-        """Whether the notification has a model or is unread."""
-        return self.chosen is not None and bool(self.chosen.model_id or not self.chosen.read)
+        """Whether the notification has a model or a job, or is unread."""
+        row = self.chosen
+        return row is not None and bool(row.model_id or row.job_id or not row.read)
+
+    def _names(self, notices: Sequence[Notification]) -> Mapping[str, str]:
+        """By the id of a notification: the name of its model, else of the dataset of its job."""
+        models = names_of(self.db, [notice.model_id for notice in notices if notice.model_id])
+        datasets = dataset_names(self.db, [notice.job_id for notice in notices if notice.job_id])
+        names = {
+            notice.id: models.get(notice.model_id or "") or datasets.get(notice.job_id or "")
+            for notice in notices
+        }
+        return {notice_id: name for notice_id, name in names.items() if name}
 
     def _in_order(self, notices: list[Notification]) -> list[Notification]:
         """Those first that are unread, or were when this screen was opened, each part by date."""
@@ -133,7 +146,7 @@ class NotificationsScreen(ListScreen[Notification]):
         self._drawn, lines = {}, []
         for notice in notices:
             age = formats.age(notice.created_at, now) if notice.created_at else ""
-            says = (notice, names.get(notice.model_id or ""), age)
+            says = (notice, names.get(notice.id), age)
             self._drawn[says] = line = before.get(says) or self._line(*says)
             lines.append((notice, line))
         return lines
@@ -142,7 +155,7 @@ class NotificationsScreen(ListScreen[Notification]):
         dot = ("*" if self.ascii_only else "●") if not notice.read else " "
         title = normalize_width(notice.title, ascii_only=self.ascii_only)
         name = normalize_width(name, ascii_only=self.ascii_only) if name else None
-        # the name of the model is the beginning of the message's first line
+        # the name is the beginning of the message's first line
         lead = f"{name}  " if name else ""
         message = normalize_width(notice.message, ascii_only=self.ascii_only)
         lines = wrap(lead + message, self.line_width - _INDENT)[:_MOST_LINES] or [""]

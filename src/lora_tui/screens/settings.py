@@ -23,7 +23,7 @@ from lora_tui.text import terminal_safe
 from lora_tui.tui.base_screen import CacheScreen
 from lora_tui.widgets.bindings import bound, key_of
 from lora_tui.widgets.cells import fit, fit_path, normalize_width, short_path, wrap
-from lora_tui.widgets.model_columns import COLUMNS, layout_columns
+from lora_tui.widgets.model_columns import MODEL_COLUMNS
 from lora_tui.widgets.screen_bars import KeyBar, StatusBar, TitleBar
 
 _LABEL: Final = 16
@@ -203,7 +203,7 @@ class SettingsScreen(CacheScreen):
     def _all(self) -> list[SettingLine]:
         """All lines: settings, the columns of the list of models, the account, the files."""
         keys = self.lora.view_state.columns
-        shown = ", ".join(column.label for column in COLUMNS if column.key in keys)
+        shown = ", ".join(column.label for column in MODEL_COLUMNS.columns if column.key in keys)
         columns = SettingLine(
             _COLUMNS,
             "Columns",
@@ -232,9 +232,9 @@ class SettingsScreen(CacheScreen):
 
     def _choose_columns(self) -> None:
         keys = self.lora.view_state.columns
-        fitting = [placed.column.key for placed in layout_columns(self.size.width, keys)]
+        fitting = [placed.column.key for placed in MODEL_COLUMNS.layout(self.size.width, keys)]
         kept = self.while_alive(self._keep_columns)
-        self.app.push_screen(ColumnScreen(keys, fitting, kept))
+        self.app.push_screen(ColumnScreen(MODEL_COLUMNS, keys, fitting, kept))
 
     def _keep_columns(self, keys: tuple[str, ...]) -> None:
         self.lora.remember(self.lora.view_state._replace(columns=keys))

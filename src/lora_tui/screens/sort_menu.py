@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import ClassVar, Generic, TypeVar
 
 from textual import on
 from textual.app import ComposeResult
@@ -11,14 +13,14 @@ from textual.content import Content
 from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
-from lora_tui.cache.models import Sort
-from lora_tui.screens.models_text import SORT_NAMES, direction_name
 from lora_tui.tui.base_screen import Modal
 from lora_tui.widgets.bindings import bound
 from lora_tui.widgets.forms import Dialog
 
+Sort = TypeVar("Sort", bound=StrEnum)
 
-class SortMenu(Modal[Sort | None]):
+
+class SortMenu(Modal[Sort | None], Generic[Sort]):
     """Answers the chosen order, or None."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -28,18 +30,28 @@ class SortMenu(Modal[Sort | None]):
         bound("list.up", "cursor(-1)", "Previous", show=False),
     ]
 
-    def __init__(self, current: Sort, *, reverse: bool) -> None:
+    def __init__(
+        self,
+        current: Sort,
+        names: Mapping[Sort, str],
+        directions: Mapping[Sort, tuple[str, str]],
+        *,
+        reverse: bool,
+    ) -> None:
+        """`directions`: in words, of each order and of its reverse."""
         super().__init__()
         self._current, self._reverse = current, reverse
+        self._names, self._directions = names, directions
+        self._sorts = list(names)
 
     def compose(self) -> ComposeResult:
         """One line per order; the current one is marked."""
         options = []
-        for sort in Sort:
+        for sort in self._sorts:
             chosen = sort is self._current
             mark = ("*" if self.app.has_class("-ascii") else "●") if chosen else " "
-            direction = direction_name(sort, reverse=chosen and self._reverse)
-            text = f"{mark} {SORT_NAMES[sort]:<13} {direction}"
+            direction = self._directions[sort][int(chosen and self._reverse)]
+            text = f"{mark} {self._names[sort]:<13} {direction}"
             options.append(Option(Content(text), id=sort.value))
         yield Dialog(
             OptionList(*options, markup=False),
@@ -49,7 +61,7 @@ class SortMenu(Modal[Sort | None]):
 
     def on_mount(self) -> None:
         """Start at the current order."""
-        self.query_one(OptionList).highlighted = list(Sort).index(self._current)
+        self.query_one(OptionList).highlighted = self._sorts.index(self._current)
 
     def action_cursor(self, lines: int) -> None:
         """Move by `lines`."""
@@ -61,4 +73,4 @@ class SortMenu(Modal[Sort | None]):
 
     @on(OptionList.OptionSelected)
     def _chosen(self, event: OptionList.OptionSelected) -> None:
-        self.dismiss(Sort(str(event.option_id)))
+        self.dismiss(self._sorts[event.option_index])

@@ -25,6 +25,8 @@ from textual.screen import ModalScreen, Screen
 
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import open_existing, translate_database_errors
+from lora_tui.cache.jobs import dataset_names
+from lora_tui.cache.models import names_of
 from lora_tui.tui.background import StartsCalls
 from lora_tui.widgets.bindings import key_of
 from lora_tui.widgets.states import TooSmall
@@ -184,6 +186,24 @@ class CacheScreen(BaseScreen[None]):
 
     def cache_changed(self, topics: frozenset[Topic]) -> None:
         """Called on the UI's thread after any writer has changed the cache."""
+
+    def open_model(self, model_id: str) -> None:
+        """Open a model, if the cache has it."""
+        if names_of(self.db, [model_id]):
+            self.lora.open_model(model_id)
+        else:
+            self._say_missing("model")
+
+    def open_job(self, job_id: str) -> None:
+        """Open a training job, if the cache has it."""
+        if dataset_names(self.db, [job_id]):
+            self.lora.open_job(job_id)
+        else:
+            self._say_missing("job")
+
+    def _say_missing(self, what: str) -> None:
+        key = key_of(self.app, "app.sync")
+        self.notify(f"That {what} is not in the cache; {key} syncs", severity="warning")
 
     def read(
         self,

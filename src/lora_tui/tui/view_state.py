@@ -1,4 +1,4 @@
-"""How the list of models and the charts of a run are shown, stored for the next start."""
+"""How the lists and the charts of a run are shown, stored for the next start."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from lora_tui.cache.jobs import JobSort
 from lora_tui.cache.model_query import Sort
 from lora_tui.files import disk_error, write_private_file
 from lora_tui.json_values import parse_json
@@ -35,6 +36,10 @@ class ViewState(NamedTuple):
     """The charts of a run that are not drawn."""
     metric_axis: str = "step"
     """What the charts of a run are drawn over; a value of `Axis` in curves/metrics_series.py."""
+    jobs_sort: JobSort = JobSort.ACTIVITY
+    jobs_reverse: bool = False
+    jobs_columns: tuple[str, ...] = ()
+    """Of the list of training jobs."""
 
 
 class ViewMemory:
@@ -65,6 +70,7 @@ def _read(path: Path) -> ViewState:
 
 def _parsed(data: Mapping[str, Any]) -> ViewState:
     view, sort, axis = data.get("view"), data.get("sort"), data.get("metric_axis")
+    jobs_sort = data.get("jobs_sort")
     return ViewState(
         view=View(view) if view in list(View) else View.TABLE,
         sort=Sort(sort) if sort in list(Sort) else Sort.CREATED,
@@ -73,6 +79,9 @@ def _parsed(data: Mapping[str, Any]) -> ViewState:
         columns=_texts(data.get("columns")),
         hidden_metrics=_texts(data.get("hidden_metrics")),
         metric_axis=axis if isinstance(axis, str) else "step",
+        jobs_sort=JobSort(jobs_sort) if jobs_sort in list(JobSort) else JobSort.ACTIVITY,
+        jobs_reverse=data.get("jobs_reverse") is True,
+        jobs_columns=_texts(data.get("jobs_columns")),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import ClassVar, Final
 
 from rich.cells import cell_len
@@ -15,11 +16,11 @@ from textual.geometry import Size
 from textual.strip import Strip
 
 from lora_tui import clock, formats
-from lora_tui.cache.models import ModelSummary, Sort
+from lora_tui.cache.models import ModelSummary
 from lora_tui.widgets.bindings import bound
 from lora_tui.widgets.cells import fit, normalize_width, wrap
 from lora_tui.widgets.charts.sparkline import area_chart
-from lora_tui.widgets.model_view import ModelRows, ModelView
+from lora_tui.widgets.row_view import Rows, RowView
 from lora_tui.widgets.styled_lines import Line, Span, badge_spans, star_spans
 
 MIN_CARD_HEIGHT: Final = 4
@@ -235,10 +236,12 @@ def card_layout(width: int, height: int) -> CardLayout:
     return CardLayout(possible[-1], width // possible[-1], MIN_CARD_HEIGHT + 1)
 
 
-class CardGrid(ModelView):
+class CardGrid(RowView[ModelSummary]):
     """Shows one page of rows as cards; the last line is a fixed pager."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
+        bound("list.open", "open", "Open", tooltip="Open the model under the cursor"),
+        bound("models.mark", "mark", "Mark", tooltip="Mark the model"),
         bound("cards.next", "move(1)", "Next model", show=False),
         bound("cards.previous", "move(-1)", "Previous model", show=False),
         bound("list.down", "row(1)", "Next row", show=False),
@@ -249,7 +252,9 @@ class CardGrid(ModelView):
         bound("models.mark_up", "extend_row(-1)", "Mark upwards", show=False),
     ]
 
-    def __init__(self, rows: ModelRows, *, ascii_only: bool = False, id: str | None = None) -> None:
+    def __init__(
+        self, rows: Rows[ModelSummary], *, ascii_only: bool = False, id: str | None = None
+    ) -> None:
         super().__init__(rows, ascii_only=ascii_only, id=id)
         self._layout_of = CardLayout(1, 1, MIN_CARD_HEIGHT + 1)
         self._cards: dict[int, list[Line]] = {}
@@ -268,24 +273,24 @@ class CardGrid(ModelView):
         self,
         total: int,
         *,
-        sort: Sort,  # noqa: ARG002 - a table shows it
+        sort: StrEnum,  # noqa: ARG002 - a table shows it
         descending: bool,  # noqa: ARG002
         locate: Callable[[str], int | None],
     ) -> None:
-        """See `ModelView.reload`."""
+        """See `RowView.reload`."""
         self.rows.reload(total, locate, at_top=self.page == 0)
         self.redraw()
         self.post_message(self.Moved())
 
     def redraw(self) -> None:
-        """See `ModelView.redraw`."""
+        """See `RowView.redraw`."""
         self._cards.clear()
         self._lay_out()
         self._show_cursor()
         self.refresh()
 
     def move_to(self, index: int, *, marking: bool = False) -> None:
-        """See `ModelView.move_to`."""
+        """See `RowView.move_to`."""
         left, page = self.cursor, self.page
         self._step(index, marking=marking)
         if marking or page != self.page:

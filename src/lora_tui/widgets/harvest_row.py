@@ -1,4 +1,4 @@
-"""Shows a job of the harvest in a list: state, name, progress, and the reason of a failure."""
+"""Shows a finished job in a list: how far its import is, and the reason where that failed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from lora_tui.widgets.cells import fit
 from lora_tui.widgets.styled_lines import Line, Span
 from lora_tui.widgets.transfer_line import bar, share
 
-_STATE: Final = 12
+_STATE: Final = 16
 _MAX_FILES: Final = 8
 _MAX_REASON_LINES: Final = 3
 _FILE: Final = 30
@@ -75,7 +75,7 @@ def _head(job: JobState, now: datetime, width: int, *, ascii_only: bool) -> Line
     name = terminal_safe(job.name or job.external_job_id or job.job_id, limit=300)
     name_width = max(0, room - (cell_len(aside) + 2 if aside else 0))
     return [
-        (f"{f'{plain if ascii_only else sign} {job.state.value}':<{_STATE}}", style),
+        (f"{f'{plain if ascii_only else sign} {job.state.label}':<{_STATE}}", style),
         (fit(name, name_width, ascii_only=ascii_only), "value"),
         (f"  {aside}" if aside else "", "muted"),
     ]

@@ -41,8 +41,10 @@ class SearchBar(Horizontal):
     class Left(Message):
         """The focus should return to the list."""
 
-    def __init__(self) -> None:
+    def __init__(self, placeholder: str) -> None:
+        """`placeholder`: what is searched, shown while nothing is typed."""
         super().__init__()
+        self._placeholder = placeholder
         self.is_starting = False
         """Whether the search is shown, and its input does not have the focus yet."""
         self._input: SearchInput | None = None
@@ -104,7 +106,7 @@ class SearchBar(Horizontal):
         """Mount a prompt and the input, once."""
         if self._input is None and self.is_attached:
             self._input = SearchInput(
-                placeholder="name, dataset, base model, description",
+                placeholder=self._placeholder,
                 id="search-input",
                 compact=True,
                 select_on_focus=False,

@@ -42,6 +42,50 @@ class StatePanel(Static):
         self.update(Content.assemble(*parts))
 
 
+def explain_missing_sync(
+    panel: StatePanel,
+    app: App[Any],
+    state: SyncState,
+    what: str,
+    *,
+    loading: bool,
+    keyring: bool,
+    signed_out: bool,
+) -> bool:
+    """Say that a list is empty because no sync has filled it; returns False where one has.
+
+    `what`: what the list shows, as `models`. `keyring`: the keyring is waited for. `signed_out`:
+    the user has to sign in.
+    """
+    sync = key_of(app, "app.sync")
+    if loading and keyring:
+        panel.show_message(
+            "Waiting for the keyring", "It may ask for its password in a window of the desktop"
+        )
+    elif loading:
+        panel.show_message(
+            f"Fetching your {what}", "They appear here as they arrive", *_rebuilt_text(state)
+        )
+    elif state.error is not None:
+        way_on = recovery_hint(app, signed_out=signed_out)
+        panel.show_message("Nothing to show yet", state.error, way_on, warning=True)
+    elif state.rebuilt:
+        panel.show_message(
+            "The cache needs a sync", *_rebuilt_text(state), f"{sync} fetches your {what}"
+        )
+    elif state.last_success is None:
+        panel.show_message("Never synced", "This cache is empty", f"{sync} fetches your {what}")
+    else:
+        return False
+    return True
+
+
+def _rebuilt_text(state: SyncState) -> tuple[str, ...]:
+    if not state.rebuilt:
+        return ()
+    return ("The cache of an earlier version has been rebuilt; downloads are kept",)
+
+
 class OfflineBanner(Static):
     """One line: the kind of sync error, the age of the data, the key that helps, the reason."""
 

@@ -1,49 +1,58 @@
-"""The base of the two views of the list of models, with its rows, cursor and marks."""
+"""The base of the views of a long list, with its rows, cursor and marks."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from typing import ClassVar, Final
+from enum import StrEnum
+from typing import ClassVar, Final, Generic, Protocol, TypeVar
 
 from rich.style import Style
 from textual.binding import BindingType
 from textual.message import Message
 from textual.scroll_view import ScrollView
 
-from lora_tui.cache.models import ModelSummary, Sort
 from lora_tui.widgets.bindings import bound
 
 _PAGE: Final = 64
 _PAGES_KEPT: Final = 8
 
-Fetch = Callable[[int, int], Sequence[ModelSummary]]
-"""Offset and limit → the models in that range."""
+
+class HasId(Protocol):
+    """A row of a list."""
+
+    @property
+    def id(self) -> str:
+        """What identifies it after the list was read again."""
 
 
-class ModelRows:
+Row = TypeVar("Row", bound=HasId)
+
+
+class Rows(Generic[Row]):
     """The rows of the list, fetched in pages when they are needed, with one cursor and marks."""
 
-    def __init__(self, fetch: Fetch) -> None:
+    def __init__(self, fetch: Callable[[int, int], Sequence[Row]]) -> None:
+        """`fetch`: offset and limit → the rows in that range."""
         self.fetch = fetch
         self.marked: set[str] = set()
         self.cursor = 0
         self.moved = False
-        """Whether the user has moved the cursor or marked a model."""
+        """Whether the user has moved the cursor or marked a row."""
         self.total = 0
         self._current_id: str | None = None
-        self._pages: OrderedDict[int, Sequence[ModelSummary]] = OrderedDict()
+        self._pages: OrderedDict[int, Sequence[Row]] = OrderedDict()
         self._anchor: int | None = None
         """The start of the range that is being marked."""
         self._marked_before: frozenset[str] = frozenset()
 
     @property
-    def current(self) -> ModelSummary | None:
-        """The model under the cursor."""
+    def current(self) -> Row | None:
+        """The row under the cursor."""
         return self.row(self.cursor)
 
-    def row(self, index: int) -> ModelSummary | None:
-        """The model at an index; None where there is none."""
+    def row(self, index: int) -> Row | None:
+        """The row at an index; None where there is none."""
         if not 0 <= index < self.total:
             return None
         number, place = divmod(index, _PAGE)
@@ -63,13 +72,13 @@ class ModelRows:
         self._put_cursor(index)
 
     def toggle_mark(self) -> None:
-        """Mark or unmark the model under the cursor."""
+        """Mark or unmark the row under the cursor."""
         self.moved = True
         if self.current is not None:
             self.marked ^= {self.current.id}
 
     def extend_to(self, index: int) -> None:
-        """Move the cursor and mark the models passed; moving back unmarks them again."""
+        """Move the cursor and mark the rows passed; moving back unmarks them again."""
         if self._anchor is None:
             self._anchor, self._marked_before = self.cursor, frozenset(self.marked)
         left = self.cursor
@@ -85,10 +94,10 @@ class ModelRows:
                 self.marked.discard(row.id)
 
     def reload(self, total: int, locate: Callable[[str], int | None], *, at_top: bool) -> None:
-        """Forget the fetched rows after a change, and keep the cursor on its model.
+        """Forget the fetched rows after a change, and keep the cursor on its row.
 
-        `locate` returns the index of a model id; it is called only if the model has moved. Where it
-        is gone the cursor stays at its place; with `at_top` it goes to the first model.
+        `locate` returns the index of a row's id; it is called only if the row has moved. Where it
+        is gone the cursor stays at its place; with `at_top` it goes to the first row.
         """
         before = self._current_id
         self._pages.clear()
@@ -106,12 +115,12 @@ class ModelRows:
         self._current_id = self.current.id if self.current else None
 
 
-class ModelView(ScrollView, can_focus=True, inherit_bindings=False):
+class RowView(ScrollView, Generic[Row], can_focus=True, inherit_bindings=False):
     """Draws `rows` line by line; markup in remote text is not interpreted."""
 
     ALLOW_SELECT = False
     COMPONENT_CLASSES: ClassVar[set[str]] = {
-        f"models--{name}"
+        f"rows--{name}"
         for name in (
             "header",
             "sorted",
@@ -132,28 +141,31 @@ class ModelView(ScrollView, can_focus=True, inherit_bindings=False):
             "poor",
             "overfit",
             "skeleton",
+            "active",
+            "waiting",
+            "done",
+            "failed",
         )
     }
     BINDINGS: ClassVar[list[BindingType]] = [
-        bound("list.open", "open", "Open", tooltip="Open the model under the cursor"),
-        bound("models.mark", "mark", "Mark", tooltip="Mark the model"),
-        bound("list.first", "first", "First model", show=False),
-        bound("list.last", "last", "Last model", show=False),
+        bound("list.open", "open", "Open", tooltip="Open the row under the cursor"),
+        bound("list.first", "first", "First", show=False),
+        bound("list.last", "last", "Last", show=False),
         bound("list.page_down", "page(1)", "Next page", show=False),
         bound("list.page_up", "page(-1)", "Previous page", show=False),
     ]
 
     class Opened(Message):
-        """The user opens a model."""
+        """The user opens a row."""
 
-        def __init__(self, model_id: str) -> None:
+        def __init__(self, row_id: str) -> None:
             super().__init__()
-            self.model_id = model_id
+            self.row_id = row_id
 
     class Moved(Message):
         """The cursor or the marks have changed."""
 
-    def __init__(self, rows: ModelRows, *, ascii_only: bool = False, id: str | None = None) -> None:
+    def __init__(self, rows: Rows[Row], *, ascii_only: bool = False, id: str | None = None) -> None:
         super().__init__(id=id)
         self.rows = rows
         self.ascii_only = ascii_only
@@ -162,7 +174,7 @@ class ModelView(ScrollView, can_focus=True, inherit_bindings=False):
 
     @property
     def total(self) -> int:
-        """The number of models in the list."""
+        """The number of rows in the list."""
         return self.rows.total
 
     @property
@@ -171,18 +183,18 @@ class ModelView(ScrollView, can_focus=True, inherit_bindings=False):
         return self.rows.cursor
 
     @property
-    def current(self) -> ModelSummary | None:
-        """The model under the cursor."""
+    def current(self) -> Row | None:
+        """The row under the cursor."""
         return self.rows.current
 
     @property
     def marked(self) -> set[str]:
-        """The ids of the marked models."""
+        """The ids of the marked rows."""
         return self.rows.marked
 
     @property
     def skeleton(self) -> bool:
-        """Whether placeholders are shown while models are loading."""
+        """Whether placeholders are shown while rows are loading."""
         return self._loading_rows
 
     @skeleton.setter
@@ -195,17 +207,17 @@ class ModelView(ScrollView, can_focus=True, inherit_bindings=False):
         self,
         total: int,
         *,
-        sort: Sort,
+        sort: StrEnum,
         descending: bool,
         locate: Callable[[str], int | None],
     ) -> None:
-        """Read the list again after a change, and keep the cursor on its model."""
+        """Read the list again after a change, and keep the cursor on its row."""
 
     def redraw(self) -> None:
         """Draw everything again after the other view has changed rows, cursor or marks."""
 
     def move_to(self, index: int, *, marking: bool = False) -> None:
-        """Move the cursor to an index and scroll to it; `marking` marks the models passed."""
+        """Move the cursor to an index and scroll to it; `marking` marks the rows passed."""
 
     def check_action(
         self,
@@ -216,22 +228,22 @@ class ModelView(ScrollView, can_focus=True, inherit_bindings=False):
         return self.total > 0 or action not in ("open", "mark")
 
     def action_open(self) -> None:
-        """Open the model under the cursor."""
+        """Open the row under the cursor."""
         if self.current is not None:
             self.post_message(self.Opened(self.current.id))
 
     def action_mark(self) -> None:
-        """Mark or unmark the model under the cursor, and move to the next."""
+        """Mark or unmark the row under the cursor, and move to the next."""
         if self.current is not None:
             self.rows.toggle_mark()
             self.move_to(self.cursor + 1)
 
     def action_first(self) -> None:
-        """Move to the first model."""
+        """Move to the first row."""
         self.move_to(0)
 
     def action_last(self) -> None:
-        """Move to the last model."""
+        """Move to the last row."""
         self.move_to(self.total - 1)
 
     def notify_style_update(self) -> None:
@@ -261,15 +273,15 @@ class ModelView(ScrollView, can_focus=True, inherit_bindings=False):
         key = (ground + name, is_cursor)
         style = self._styles.get(key)
         if style is None:
-            style = self.get_component_rich_style(f"models--{name}")
+            style = self.get_component_rich_style(f"rows--{name}")
             if is_cursor:
-                cursor = self.get_component_rich_style("models--cursor")
+                cursor = self.get_component_rich_style("rows--cursor")
                 style += Style(bgcolor=cursor.bgcolor, bold=name == "name" or style.bold)
                 # some colours of a terminal's own palette are unreadable on others
                 if name == "name" or self.app.native_ansi_color:
                     style += Style(color=cursor.color)
             elif ground:
-                under = self.get_component_rich_style(f"models--{ground}")
+                under = self.get_component_rich_style(f"rows--{ground}")
                 style += Style(bgcolor=under.bgcolor)
             self._styles[key] = style
         return style

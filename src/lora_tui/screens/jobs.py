@@ -1,0 +1,303 @@
+"""Jobs: what trains, what waits, what failed and why, and what it costs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar, Final
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.timer import Timer
+
+from lora_tui.cache.changes import Topic
+from lora_tui.cache.facets import JOBS, count_all
+from lora_tui.cache.jobs import (
+    JobList,
+    JobQuery,
+    JobSort,
+    count_active,
+    natural_direction,
+)
+from lora_tui.cache.metadata import SyncState, get_sync_state
+from lora_tui.cache.metrics import recent_span
+from lora_tui.screens.jobs_text import (
+    DIRECTIONS,
+    SORT_NAMES,
+    counts_text,
+    list_note,
+    query_text,
+    show_empty_state,
+)
+from lora_tui.screens.table_screen import TableScreen
+from lora_tui.widgets.bindings import bound
+from lora_tui.widgets.job_columns import JOB_COLUMNS, JobRow
+from lora_tui.widgets.job_table import JobTable
+from lora_tui.widgets.row_view import Rows
+from lora_tui.widgets.screen_bars import KeyBar, StatusBar, TitleBar
+from lora_tui.widgets.search_bar import SearchBar
+from lora_tui.widgets.states import OfflineBanner, StatePanel
+
+_TICK_SECONDS: Final = 2.0
+_LISTED: Final = frozenset({Topic.JOBS, Topic.DATASETS})
+"""Changes of these topics may change which jobs are listed, and their order."""
+
+
+class JobsScreen(TableScreen):
+    """Training jobs of every status; the query (order, search, filters) is this screen's state."""
+
+    CLEARS = "screen.back"
+    ABOUT = (
+        "Training jobs of every status, from the local cache. The time left is estimated from the"
+        " pace of the last minutes."
+    )
+    CSS_PATH = "jobs.tcss"
+    AUTO_FOCUS = "JobTable"
+    LEAST_WIDTH, LEAST_HEIGHT = 40, 10
+    BINDINGS: ClassVar[list[BindingType]] = [
+        bound("screen.back", "reset", "Clear", tooltip="Clear the search or the filters"),
+        bound("screen.back", "back", "Back"),
+        bound("app.jobs", "back", "Back", show=False),
+        bound("models.search", "search", "Search", key_display="/", tooltip="Search as you type"),
+        bound("models.sort", "sort", "Sort", tooltip="Choose the order of the list"),
+        bound("models.reverse", "reverse", "Reverse", show=False, tooltip="Reverse the order"),
+        bound("models.filter", "filter", "Filter", tooltip="Filter the list"),
+        bound("jobs.model", "model", "Model", tooltip="Open the model of the job"),
+        bound(
+            "models.columns",
+            "columns",
+            "Columns",
+            show=False,
+            tooltip="Choose the columns of the table",
+        ),
+        bound("models.copy_id", "copy_id", "Copy id", show=False, tooltip="Copy the id of the job"),
+    ]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rows: Rows[JobRow] = Rows(self._fetch)
+        self.job_query = JobQuery()
+        self._list: JobList | None = None
+        self._everything = 0
+        self._ticking: Timer | None = None
+        """Draws the running jobs again; paused while none runs."""
+
+    def compose(self) -> ComposeResult:
+        """Title, search, list or empty state, status, keys."""
+        yield TitleBar("Jobs", ascii_only=self.ascii_only)
+        yield OfflineBanner(markup=False)
+        yield SearchBar("dataset, base model, preset, GPU, status, id")
+        yield JobTable(self.rows, ascii_only=self.ascii_only, id="jobs")
+        yield StatePanel(markup=False)
+        yield StatusBar(self.db, self.lora.profile, ascii_only=self.ascii_only)
+        yield KeyBar()
+
+    def on_mount(self) -> None:
+        """Read the list, in the order of the last run."""
+        state = self.lora.view_state
+        self.job_query = JobQuery(sort=state.jobs_sort, reverse=state.jobs_reverse)
+        self.view.columns = JOB_COLUMNS.valid_keys(state.jobs_columns)
+        self._ticking = self.set_interval(_TICK_SECONDS, self.while_alive(self._tick), pause=True)
+        self.refresh_list()
+        self.view.focus()
+
+    @property
+    def view(self) -> JobTable:
+        """The list."""
+        return self.query_one(JobTable)
+
+    def check_action(
+        self,
+        action: str,
+        parameters: tuple[object, ...],  # noqa: ARG002 - as Textual calls it
+    ) -> bool | None:
+        """Offer only actions that apply."""
+        if action == "reset":
+            return not self.job_query.is_everything
+        if action == "back":
+            return True
+        if action == "copy_id":
+            return self.rows.current is not None
+        if action == "model":
+            return self.rows.current is not None and self.rows.current.job.artifact_id is not None
+        return not (action == "search" and self.is_searching)
+
+    def cache_changed(self, topics: frozenset[Topic]) -> None:
+        """Show changes of the cache."""
+        self.query_one(StatusBar).update_from_cache()
+        if topics & _LISTED:
+            self.refresh_list()
+        elif Topic.CURVES in topics:  # new points: the jobs and their order are the same
+            self._show_list()
+        if Topic.SYNC in topics:
+            self._show_states()
+
+    def refresh_list(self) -> None:
+        """Read the list again; the cursor stays on its job."""
+        query = self.job_query
+        self._list = JobList(self.db, query)
+        self._everything = count_all(self.db, JOBS)
+        self._show_list()
+        self._show_states()
+
+    def _show_list(self) -> None:
+        if self._list is None:
+            return
+        query = self.job_query
+        self.view.reload(
+            self._list.total,
+            sort=query.sort,
+            descending=natural_direction(query.sort) is not query.reverse,
+            locate=self._list.position,
+        )
+        self.refresh_bindings()
+
+    def _show_states(self) -> None:
+        """Update title, banner, empty state and note."""
+        query, state = self.job_query, get_sync_state(self.db)
+        running, queued = count_active(self.db)
+        title = self.query_one(TitleBar)
+        counts = counts_text(running, queued, self._everything)
+        # the search bar shows the searched text
+        narrowed = query_text(query._replace(search=""))
+        title.detail = " · ".join(part for part in (counts, narrowed) if part)
+        title.aside = f"{SORT_NAMES[query.sort]}, {DIRECTIONS[query.sort][int(query.reverse)]}"
+        self.query_one(StatusBar).note = list_note(self.rows.total, self._everything)
+        self.show_banner(state)
+        self._show_empty(state)
+        if self._ticking is not None:
+            if running:
+                self._ticking.resume()
+            else:
+                self._ticking.pause()
+
+    def _show_empty(self, state: SyncState) -> None:
+        query, is_empty = self.job_query, self.rows.total == 0
+        loading = is_empty and query.is_everything and self.is_loading(state)
+        self.view.skeleton = loading
+        self.set_class(loading, "-loading")
+        self.set_class(is_empty and not loading, "-empty")
+        panel = self.query_one(StatePanel)
+        panel.display = is_empty
+        if is_empty:
+            show_empty_state(
+                panel,
+                self.app,
+                query,
+                state,
+                loading=loading,
+                keyring=self.lora.writers.report.waits_for_keyring,
+                signed_out=self.lora.login_refused,
+            )
+
+    def _tick(self) -> None:
+        """Let the times of running jobs go on, while they can be seen."""
+        if not self.is_covered:
+            self.view.tick()
+
+    def _fetch(self, offset: int, limit: int) -> Sequence[JobRow]:
+        found = self._list.window(offset, limit) if self._list else []
+        rows = (JobRow(summary.job, summary.sparkline, ()) for summary in found)
+        return [
+            row._replace(recent=tuple(recent_span(self.db, row.id))) if row.is_running else row
+            for row in rows
+        ]
+
+    def search_for(self, text: str) -> None:
+        """Show the jobs that contain the text."""
+        self._ask(self.job_query._replace(search=text.strip()))
+
+    def action_reset(self) -> None:
+        """Clear the search; if there is none, the filters; if there are none, go back."""
+        if self.job_query.search:
+            self.query_one(SearchBar).clear()
+            self._ask(self.job_query._replace(search=""))
+        elif not self.job_query.is_everything:
+            self._ask(self.job_query.unfiltered)
+        else:
+            self.dismiss()
+
+    def action_back(self) -> None:
+        """Close this screen."""
+        self.dismiss()
+
+    def action_sort(self) -> None:
+        """Choose an order."""
+
+        def chosen(sort: JobSort | None) -> None:
+            if sort is not None:
+                self._sort(sort)
+
+        from lora_tui.screens.sort_menu import SortMenu
+
+        query = self.job_query
+        menu = SortMenu(query.sort, SORT_NAMES, DIRECTIONS, reverse=query.reverse)
+        self.app.push_screen(menu, self.while_alive(chosen))
+
+    def action_reverse(self) -> None:
+        """Reverse the order."""
+        self._ask(self.job_query._replace(reverse=not self.job_query.reverse))
+
+    @on(JobTable.SortChosen)
+    def _heading_clicked(self, event: JobTable.SortChosen) -> None:
+        if isinstance(event.sort, JobSort):
+            self._sort(event.sort)
+
+    def action_filter(self) -> None:
+        """Open the filters; the list changes at once."""
+        from lora_tui.screens.filters import FilterScreen
+        from lora_tui.screens.job_filters import read_job_sections
+
+        query = self.job_query
+        sections = read_job_sections(self.db, query)
+        self.app.push_screen(FilterScreen(sections, query, self.while_alive(self._ask)))
+
+    def action_columns(self) -> None:
+        """Open the choice of columns; the table changes at once."""
+        table = self.view
+
+        def changed(keys: tuple[str, ...]) -> None:
+            table.columns = keys
+            self.lora.remember(self.lora.view_state._replace(jobs_columns=keys))
+
+        from lora_tui.screens.columns import ColumnScreen
+
+        asked = ColumnScreen(
+            JOB_COLUMNS, table.columns, table.shown_columns, self.while_alive(changed)
+        )
+        self.app.push_screen(asked)
+
+    def action_copy_id(self) -> None:
+        """Copy the id of the job under the cursor."""
+        if self.rows.current is not None:
+            self.lora.copy(self.rows.current.id)
+
+    def action_model(self) -> None:
+        """Open the model of the job under the cursor."""
+        row = self.rows.current
+        if row is not None and row.job.artifact_id is not None:
+            self.open_model(row.job.artifact_id)
+
+    @on(JobTable.Opened)
+    def _opened(self, event: JobTable.Opened) -> None:
+        self.open_job(event.row_id)
+
+    @on(JobTable.Moved)
+    def _moved(self) -> None:
+        self.refresh_bindings()
+
+    def on_screen_resume(self) -> None:
+        """Show the times of this moment."""
+        self._tick()
+
+    def _sort(self, sort: JobSort) -> None:
+        reverse = not self.job_query.reverse if sort is self.job_query.sort else False
+        self._ask(self.job_query._replace(sort=sort, reverse=reverse))
+
+    def _ask(self, query: JobQuery) -> None:
+        if query != self.job_query:
+            self.job_query = query
+            state = self.lora.view_state
+            kept = state._replace(jobs_sort=query.sort, jobs_reverse=query.reverse)
+            self.lora.remember(kept)
+            self.refresh_list()

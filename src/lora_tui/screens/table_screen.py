@@ -1,0 +1,88 @@
+"""Base class of the screens that show a long list with a search: Models and Jobs."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Any, ClassVar
+
+from textual import events, on
+from textual.widget import Widget
+
+from lora_tui.cache.metadata import SyncState
+from lora_tui.config.keys import keys_of
+from lora_tui.tui.base_screen import CacheScreen
+from lora_tui.widgets.row_view import RowView
+from lora_tui.widgets.search_bar import SearchBar, SearchInput
+from lora_tui.widgets.states import OfflineBanner
+
+
+class TableScreen(CacheScreen):
+    """A subclass composes an OfflineBanner, a SearchBar and a RowView."""
+
+    CLEARS: ClassVar[str]
+    """The name of the key that clears the search and the filters."""
+
+    @property
+    @abstractmethod
+    def view(self) -> RowView[Any]:
+        """The list."""
+
+    @abstractmethod
+    def search_for(self, text: str) -> None:
+        """Show the rows that contain the text."""
+
+    @abstractmethod
+    def action_reset(self) -> None:
+        """Clear the search or the filters."""
+
+    @property
+    def is_searching(self) -> bool:
+        """Whether the input of the search has the focus."""
+        return isinstance(self.focused, SearchInput)
+
+    def action_search(self) -> None:
+        """Open the search."""
+        self.query_one(SearchBar).open()
+
+    def on_key(self, event: events.Key) -> None:
+        """Handle keys before their bindings do, so that quickly typed keys keep their order."""
+        bar = self.query_one(SearchBar)
+        if bar.is_starting:
+            event.stop()
+            bar.type(event)
+            self.search_for(bar.text)
+        elif self.is_searching and event.is_printable:
+            event.stop()  # the key was sent to the list just before the focus moved
+            bar.type(event)
+        elif self.is_searching:
+            return
+        elif event.key in keys_of(self.CLEARS, self.lora.preferences.keys):
+            event.stop()
+            self.action_reset()
+        elif event.key == "slash":
+            event.stop()
+            bar.start()
+
+    @on(SearchBar.Changed)
+    def _search_typed(self) -> None:
+        self.search_for(self.query_one(SearchBar).text)
+
+    @on(SearchBar.Left)
+    def _search_left(self) -> None:
+        if not self.query_one(SearchBar).is_starting:  # it may have been opened again since
+            view: Widget = self.view
+            view.focus()
+
+    def show_banner(self, state: SyncState) -> None:
+        """Say above the list that the last sync failed, or that the engine does not run."""
+        banner = self.query_one(OfflineBanner)
+        engine = self.lora.writers.report
+        if engine.error is None:
+            refused = self.lora.login_refused
+            banner.show_state(state, ascii_only=self.ascii_only, signed_out=refused)
+        else:
+            banner.show_engine_error(engine.error, ascii_only=self.ascii_only)
+
+    def is_loading(self, state: SyncState) -> bool:
+        """Whether the first sync is running, which will fill the list."""
+        return state.last_success is None and (state.running or self.lora.is_syncing)

@@ -1,0 +1,29 @@
+"""The list of training jobs as a table."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual.binding import BindingType
+
+from lora_tui.widgets.bindings import bound
+from lora_tui.widgets.job_columns import JOB_COLUMNS, JobRow
+from lora_tui.widgets.row_table import RowTable
+from lora_tui.widgets.row_view import Rows
+
+
+class JobTable(RowTable[JobRow]):
+    """The lines of running jobs can be drawn again while the others stay."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        bound("list.open", "open", "Open", tooltip="Open the job under the cursor"),
+    ]
+
+    def __init__(
+        self, rows: Rows[JobRow], *, ascii_only: bool = False, id: str | None = None
+    ) -> None:
+        super().__init__(rows, JOB_COLUMNS, ascii_only=ascii_only, id=id)
+
+    def tick(self) -> None:
+        """Draw the visible lines of running jobs again: their times go on."""
+        self.redraw_rows(lambda row: row.is_running)
