@@ -141,7 +141,7 @@ def test_spending_beyond_the_limit_is_one_event_a_month(db: sqlite3.Connection, 
     assert [alert.kind for alert in due(db, limit=200)] == [Kind.FAILED]
     alert = due(db, limit=100)[-1]
     assert alert.kind is Kind.SPENDING
-    assert "$150.00 of $100.00" in alert.message
+    assert "$150.00 this month" in alert.message
     put("failed", ended=1, final_cost=170)
     assert due(db, limit=100)[-1].event_id == alert.event_id
     assert due(db, limit=120)[-1].event_id != alert.event_id

@@ -150,8 +150,8 @@ def _spending(
         event_id=event_id(project, Kind.SPENDING, month, f"{limit:g}"),
         kind=Kind.SPENDING,
         title=f"Spending beyond the limit in {month}",
-        message=f"{formats.money(spent)} of {formats.money(limit)} this month, running jobs"
-        " included.",
+        message=f"{formats.money(spent)} this month, running jobs included; the limit is"
+        f" {formats.money(limit)}.",
         at=now,
         project=project.name,
         details={"month": month, "spent": round(float(spent), 2), "limit": limit},

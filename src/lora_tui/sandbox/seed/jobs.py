@@ -209,6 +209,9 @@ def add_unfinished_jobs(seeding: Seeding, datasets: Sequence[tuple[str, DatasetT
             ahead = timedelta(hours=run.hours * (1 - progress / 100))
             shift = seeding.now + ahead - run.completed
             run = replace(run, started=run.started + shift, completed=run.completed + shift)
+        if status == "queued":  # a few minutes ago
+            shift = seeding.now - run.started + timedelta(minutes=1)
+            run = replace(run, started=run.started + shift, completed=run.completed + shift)
         count = max(2, round(run.points * progress / 100))
         curve = run.curve(count, progress / 100) if progress else []
         external_id = f"demo-{status}-{seeding.id('unfinished', index)[:13]}-u1"
