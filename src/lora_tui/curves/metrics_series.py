@@ -1,8 +1,8 @@
 """Every logged metric of a run as columns that grow at the end, and their decimation for drawing.
 
 Points are added in the order in which they were logged. Each 128 values of a metric keep their
-first, lowest, highest and last one, so that a million points are drawn without reading all of them,
-and new points cost no more than themselves.
+first, lowest, highest and last one, and so do each 1,024. So a million points are drawn without
+reading all of them, and new points cost no more than themselves.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ TRAINING: Final = "training_loss"
 VALIDATION: Final = "validation_loss"
 GRADIENT: Final = "gradient_norm"
 _BLOCK: Final = 128
+_LARGE: Final = 8
+"""Blocks in a large one."""
 _PER_BUCKET: Final = 4
 _MAX_SMOOTHED: Final = 16_384
 """Longer metrics are smoothed as means of blocks."""
@@ -99,6 +101,8 @@ class Track:
         """How many of those there were."""
         self._interrupted = False
         self._picks = array("q")
+        self._large = array("q")
+        """The same for each large block."""
         self._means = array("d")
         self._trends: dict[tuple[int, Smoothing], Sequence[float]] = {}
 
@@ -138,6 +142,10 @@ class Track:
         low, high = block.index(min(block)), block.index(max(block))
         self._picks.extend(sorted((start, start + low, start + high, start + _BLOCK - 1)))
         self._means.append(sum(block) / _BLOCK)
+        if len(self._means) % _LARGE == 0:
+            picks = self._picks[-_LARGE * _PER_BUCKET :]
+            ends = min(picks, key=self.values.__getitem__), max(picks, key=self.values.__getitem__)
+            self._large.extend(sorted((picks[0], *ends, picks[-1])))
 
     @property
     def ends_bad(self) -> bool:
@@ -162,14 +170,7 @@ class Track:
         """Choose about four of the places for each bucket; spikes and gaps stay."""
         if len(places) <= _PER_BUCKET * buckets:
             return list(places)
-        candidates: Sequence[int] = places
-        if isinstance(places, range) and len(places) >= buckets * _BLOCK:
-            first, last = -(-places[0] // _BLOCK), (places[-1] + 1) // _BLOCK
-            candidates = [
-                *range(places[0], first * _BLOCK),
-                *self._picks[first * _PER_BUCKET : last * _PER_BUCKET],
-                *range(last * _BLOCK, places[-1] + 1),
-            ]
+        candidates = self._candidates(places, buckets)
         chosen = {places[0], places[-1]}
         values = self._at(candidates)
         edges = [round(bucket * len(candidates) / buckets) for bucket in range(buckets + 1)]
@@ -183,6 +184,21 @@ class Track:
             for place in self.gaps[first:last]:
                 chosen |= {place - 1, place}
         return sorted(chosen)
+
+    def _candidates(self, places: Sequence[int], buckets: int) -> Sequence[int]:
+        """Of a long range the picks of the largest blocks of which each bucket has several."""
+        if not isinstance(places, range):
+            return places
+        for size, picks in ((_BLOCK * _LARGE, self._large), (_BLOCK, self._picks)):
+            if len(places) >= 2 * buckets * size:
+                first, last = -(-places[0] // size), (places[-1] + 1) // size
+                last = min(last, len(picks) // _PER_BUCKET)
+                return [
+                    *self._candidates(range(places[0], first * size), buckets),
+                    *picks[first * _PER_BUCKET : last * _PER_BUCKET],
+                    *self._candidates(range(last * size, places[-1] + 1), buckets),
+                ]
+        return places
 
     def _at(self, places: Sequence[int]) -> Sequence[float]:
         if isinstance(places, range) and places.step == 1:

@@ -103,7 +103,7 @@ def draw_stack(
     """
     reach = window or full_range(run, axis)
     parts = [
-        _Part.of(run, chart, style, axis, reach, buckets=2 * width, is_open=window is not None)
+        _Part.of(run, chart, style, axis, reach, buckets=width, is_open=window is not None)
         for chart in charts
     ]
     inner = [height - (1 if labelled else 0) - 1 for height, labelled in heights]
@@ -146,11 +146,13 @@ def draw_stack(
                 any(any(layer.masks) for layer, _, letter in layers if letter in BELOW_AXIS),
             )
         )
+        low, per_cell = reach[0], (frame.grid.columns - 1) / (reach[1] - reach[0])
         for line in part.lines:
             for x, number in zip(line.xs, line.numbers, strict=True):
-                if reach[0] <= x <= reach[1]:
-                    cell = frame.across.dot(x) // frame.grid.across
-                    columns[cell] = max(number, columns.get(cell, 0))
+                if low <= x <= reach[1]:
+                    cell = round((x - low) * per_cell) // frame.grid.across
+                    if columns.get(cell, -1) < number:
+                        columns[cell] = number
     return Stack(tuple(plots), left, max(0, width - left), reach, columns)
 
 
