@@ -111,7 +111,7 @@ def test_every_binding_can_be_moved_and_its_place_is_checked_for_conflicts() -> 
         "model": ("a model",),
         "compare": ("the comparison",),
         "job": ("a job",),
-        "metrics_screen": ("a job",),
+        "metrics_screen": ("a model", "a job"),
         "chosen_metrics": ("the metrics",),
         "chart_screen": ("a model", "a job", "the comparison"),
         "transfers": ("Transfers",),

@@ -15,7 +15,7 @@ from lora_tui.cache.transfer_queue import TransferState
 from lora_tui.errors import CancelledError, DiskError, UnreachableError
 from lora_tui.screens.choose_files import ChooseFilesScreen
 from lora_tui.screens.models import ModelsScreen
-from lora_tui.widgets.charts.loss_chart import LossChart
+from lora_tui.widgets.charts.metric_charts import MetricCharts
 from lora_tui.widgets.file_list import FileList
 from lora_tui.widgets.styled_lines import StyledLines
 from tests.tui.conftest import (
@@ -114,7 +114,7 @@ async def test_a_small_terminal_shows_figures_and_chart_on_the_first_page(
     async with model_page(app, NARROW):
         screen = app.screen
         text = screen_text(app)
-        chart = screen.query_one(LossChart)
+        chart = screen.query_one(MetricCharts)
         assert chart.region.bottom <= 22
     assert "0.8214" in text
     assert "validation" in text
@@ -384,7 +384,7 @@ async def test_the_crosshair_reads_the_values_off(model: Library, open_app: Open
         assert "step" not in screen_text(app)
         await pilot.press("left")
         assert "step 11,970" in screen_text(app)
-        assert "validation 0.9430" in screen_text(app)
+        assert "╍╍ 0.9430" in screen_text(app)
         await pilot.press("left")
         assert "step 11,970" not in screen_text(app)
         await pilot.press("right", "right", "right")

@@ -18,14 +18,14 @@ from lora_tui.cache import metrics
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import open_cache, transaction
 from lora_tui.cache.metadata import SyncErrorKind
-from lora_tui.cache.runs import Run
+from lora_tui.cache.metric_columns import ReadRun
 from lora_tui.clock import timestamp_text
 from lora_tui.config.paths import find_paths
 from lora_tui.config.shown import Settings
 from lora_tui.config.table import Profile
-from lora_tui.curves.series import Logged, Series
+from lora_tui.curves.metrics_series import TRAINING, MetricRun
 from lora_tui.domain import MetricPoint
-from lora_tui.screens import model as model_screen
+from lora_tui.screens import metrics_screen
 from tests.tui.conftest import Open, show_model
 from tests.tui.library import HOSTILE_NAMES, NOW, Library, model_row, notice_row
 from tests.tui.test_harvest import Made, make, put_all_states
@@ -87,10 +87,9 @@ class TestCurves:
         put_points(library)
         steps = array("d", range(1_000_000))
         losses = array("d", falling(1_000)) * 1_000
-        series = Series.from_logged(
-            [Logged(s, x, None) for s, x in zip(steps, losses, strict=True)]
-        )
-        monkeypatch.setattr(model_screen, "get_run", lambda _db, job_id: Run(series, None))
+        run = MetricRun([TRAINING])
+        run.add(steps, [None] * len(steps), steps, {TRAINING: losses})
+        monkeypatch.setattr(metrics_screen, "read_metrics", lambda _db, job_id: ReadRun(run, None))
         assert snap_compare(open_app(), terminal_size=(100, 40), run_before=self._shown)
 
     async def _shown(self, pilot: Pilot[None]) -> None:

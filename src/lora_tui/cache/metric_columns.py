@@ -11,6 +11,7 @@ from lora_tui.cache.jobs import get_job
 from lora_tui.cache.metrics import get_curve, moment_of, number_of
 from lora_tui.cache.runs import gc_paused
 from lora_tui.curves.metrics_series import TRAINING, VALIDATION, MetricRun
+from lora_tui.curves.series import from_curve
 
 _OTHER: Final = frozenset({"job_id", "timestamp", "id", "step", "epoch"})
 _AT_ONCE: Final = 20_000
@@ -70,31 +71,38 @@ def metric_columns(db: sqlite3.Connection) -> list[str]:
 
 
 def read_metrics(db: sqlite3.Connection, job_id: str) -> ReadRun:
-    """Read a run; without points the reduced curve that came with its model. Takes a second for a
-    million points.
-    """
-    found = get_job(db, job_id)
-    job = found.job if found else None
+    """Read a run; without points its reduced curve. Takes seconds for a million points."""
     columns = metric_columns(db)
-    run = MetricRun(
-        columns,
-        total_steps=job.total_steps if job else None,
-        total_epochs=(job.total_epochs or job.hyperparameters.epochs) if job else None,
-    )
+    run = _empty_run(db, columns, job_id)
     mark: Mark | None = None
     with gc_paused():
         for points in _points(db, columns, job_id, None):
             run.add(points.steps, points.epochs, points.seconds, points.values)
             mark = points.mark
-    if mark is None:
-        curve = get_curve(db, job_id)
-        none = [None] * len(curve)
-        losses: dict[str, Sequence[float | None]] = {
-            TRAINING: [point.training_loss for point in curve],
-            VALIDATION: [point.validation_loss for point in curve],
-        }
-        run.add([point.step for point in curve], none, none, losses)
-    return ReadRun(run, mark)
+    return ReadRun(run, mark) if mark is not None else ReadRun(read_reduced(db, job_id), None)
+
+
+def read_reduced(db: sqlite3.Connection, job_id: str) -> MetricRun:
+    """The losses of the reduced curve, which is read at once; empty if it is not cached."""
+    run = _empty_run(db, metric_columns(db), job_id)
+    curve = from_curve(get_curve(db, job_id))
+    none = [None] * len(curve)
+    losses: dict[str, Sequence[float | None]] = {
+        TRAINING: [point.training_loss for point in curve],
+        VALIDATION: [point.validation_loss for point in curve],
+    }
+    run.add([point.step for point in curve], none, none, losses)
+    return run
+
+
+def _empty_run(db: sqlite3.Connection, columns: Sequence[str], job_id: str) -> MetricRun:
+    found = get_job(db, job_id)
+    job = found.job if found else None
+    return MetricRun(
+        columns,
+        total_steps=job.total_steps if job else None,
+        total_epochs=(job.total_epochs or job.hyperparameters.epochs) if job else None,
+    )
 
 
 def read_newer(db: sqlite3.Connection, job_id: str, mark: Mark, known: int) -> list[Points] | None:

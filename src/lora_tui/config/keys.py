@@ -80,7 +80,6 @@ DEFAULT_KEYS: Final[Keymap] = {
     "chart.strength": "M",
     "metrics.axis": "o",
     "metrics.choose": "v",
-    "model.over_time": "o",
     "model.inspect": "i",
     "model.copy_id": "y",
     "model.copy_checksums": "Y",
@@ -148,7 +147,7 @@ _MOVING: Final = ("list.down", "list.up")
 PLACES: Final[Mapping[str, tuple[str, ...]]] = {
     "the list of models": ("app.", "list.", "models.", "cards."),
     "the search": ("search.",),
-    "a model": ("app.", "screen.", "model.", "chart.", "scroll."),
+    "a model": ("app.", "screen.", "model.", "metrics.", "chart.", "scroll."),
     "a job": ("app.", "screen.", "job.", "metrics.", "chart.", "scroll."),
     "the comparison": ("app.", "screen.", "compare.", "chart.", "scroll."),
     "the training jobs": (

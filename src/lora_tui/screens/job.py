@@ -37,6 +37,7 @@ from lora_tui.widgets.states import StatePanel
 
 _WIDE: Final = 110
 _FACTS: Final = frozenset({Topic.JOBS, Topic.MODELS, Topic.DATASETS})
+_BARS: Final = 2
 _TICK_SECONDS: Final = 1.0
 _JUDGED_AGAIN: Final = 1.01
 """A run is judged again when it has grown by this factor."""
@@ -47,6 +48,7 @@ class JobScreen(MetricsScreen):
 
     CSS_PATH = ["../widgets/styled_lines.tcss", "job.tcss"]  # noqa: RUF012 - Textual's own
     ABOUT = "One training job: how far it is, what it costs, and all that it logged so far."
+    NOTHING_LOGGED = "Nothing was logged yet"
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (_WIDE, "-wide")]  # noqa: RUF012
     BINDINGS: ClassVar[list[BindingType]] = [
         bound("screen.back", "back", "Back"),
@@ -75,10 +77,14 @@ class JobScreen(MetricsScreen):
     def compose(self) -> ComposeResult:
         """Header, charts, facts, status and keys."""
         ascii_only = self.ascii_only
-        yield JobHeader(ascii_only=ascii_only)
+        header = JobHeader(ascii_only=ascii_only)
+        yield header
         with Scrolled(id="page"):
             with Scrolled(id="run"):
-                yield MetricCharts(ascii_only=ascii_only)
+                yield MetricCharts(
+                    ascii_only=ascii_only,
+                    reserved=lambda _width: len(header.lines(self.size.width - 4)) + _BARS,
+                )
             with Scrolled(id="facts"):
                 yield JobError(ascii_only=ascii_only)
                 yield LiveWarnings(ascii_only=ascii_only)

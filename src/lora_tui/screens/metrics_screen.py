@@ -8,7 +8,7 @@ from typing import ClassVar, Final
 
 from textual.binding import BindingType
 
-from lora_tui.cache.metric_columns import Points, ReadRun, read_metrics, read_newer
+from lora_tui.cache.metric_columns import Points, ReadRun, read_metrics, read_newer, read_reduced
 from lora_tui.cache.runs import get_run_version
 from lora_tui.curves.metrics_series import Axis
 from lora_tui.errors import LoraTuiError
@@ -35,7 +35,9 @@ class MetricsScreen(ChartScreen):
     _read: ReadRun | None = None
     _version: object = None
     """The version of the run that was read, or is being read."""
-    _points_state = "Loading the points…"
+    NOTHING_LOGGED: ClassVar[str] = "No metric points were logged for this run"
+    """Shown where a run has no points."""
+    _points_state = "loading curve…"
     """The text that is shown instead of missing charts."""
 
     @property
@@ -53,6 +55,7 @@ class MetricsScreen(ChartScreen):
         self.chart.hidden = frozenset(state.hidden_metrics)
         if state.metric_axis in list(Axis):
             self.chart.axis = Axis(state.metric_axis)
+        self.chart.show(read_reduced(self.db, job_id), otherwise=self._points_state)
         self.read_run()
         self._fetch_points()
 
@@ -97,10 +100,10 @@ class MetricsScreen(ChartScreen):
         """Fetch new points; an error is shown only instead of missing charts."""
 
         def fetched(_: None) -> None:
-            self._points_fetched("Nothing was logged yet")
+            self._points_fetched(self.NOTHING_LOGGED)
 
         def failed(error: LoraTuiError) -> None:
-            reason = f"The points can't be loaded: {error}\n{self.lora.remedy_of(error)}"
+            reason = f"The curve can't be loaded: {error}\n{self.lora.remedy_of(error)}"
             self._points_fetched(reason.rstrip())
 
         load = partial(self.lora.writers.load_curve, self._run_job)
@@ -110,8 +113,8 @@ class MetricsScreen(ChartScreen):
         self._points_state = state
         self.lora.poll_cache()
         self.read_run()
-        run = self._read.run if self._read else None
-        self.chart.show(run, otherwise=state)
+        if self._read is not None or not self.chart.has_curve:
+            self.chart.show(self._read.run if self._read else None, otherwise=state)
         self.run_read()
         self.refresh_bindings()
 

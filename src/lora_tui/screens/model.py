@@ -10,26 +10,25 @@ from typing import ClassVar, Final
 
 from textual.app import ComposeResult
 from textual.binding import BindingType
-from textual.containers import Vertical
 
 from lora_tui.adapters.inspection import Adapter, read_local
 from lora_tui.adapters.weight_facts import WeightFacts, facts_from
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.downloaded import downloaded_to
-from lora_tui.cache.metrics import get_curve
 from lora_tui.cache.models import get_model
-from lora_tui.cache.runs import Run, get_run, get_run_version
+from lora_tui.cache.runs import get_opinion
 from lora_tui.cache.transfer_queue import ACTIVE, transfers_of
 from lora_tui.cache.weights import get_weights
 from lora_tui.domain import Model
 from lora_tui.errors import LoraTuiError
 from lora_tui.library.served import find_directory, served_adapter
-from lora_tui.opinion import compare_with_rating
-from lora_tui.screens.chart_screen import CHART_ACTIONS, CHART_KEYS, ChartScreen, Scrolled
+from lora_tui.opinion import Opinion, compare_with_rating
+from lora_tui.screens.chart_screen import CHART_ACTIONS, CHART_KEYS, Scrolled
 from lora_tui.screens.choose_files import ChooseFilesScreen
+from lora_tui.screens.metrics_screen import METRICS_KEYS, MetricsScreen
 from lora_tui.screens.snippets import SnippetsScreen
 from lora_tui.widgets.bindings import bound, key_of
-from lora_tui.widgets.charts.loss_chart import LossChart
+from lora_tui.widgets.charts.metric_charts import MetricCharts
 from lora_tui.widgets.file_list import FileList
 from lora_tui.widgets.model_metadata import AdapterHeader, ModelMetadata
 from lora_tui.widgets.model_page import (
@@ -44,10 +43,12 @@ from lora_tui.widgets.states import StatePanel
 from lora_tui.widgets.weights_panel import WeightsPanel
 
 _WIDE: Final = 110
+_OTHER_ROWS: Final = 7
+"""Header, margins, status and keys."""
 _FACTS: Final = frozenset({Topic.MODELS, Topic.DATASETS, Topic.JOBS})
 
 
-class ModelScreen(ChartScreen):
+class ModelScreen(MetricsScreen):
     """One model, in two columns on a wide terminal, else in one."""
 
     CSS_PATH = ["../widgets/styled_lines.tcss", "model.tcss"]  # noqa: RUF012 - Textual's own
@@ -67,12 +68,7 @@ class ModelScreen(ChartScreen):
             tooltip="Show snippets that load it into vLLM, PEFT and others",
         ),
         *CHART_KEYS,
-        bound(
-            "model.over_time",
-            "over_time",
-            "Show time or steps on the horizontal axis",
-            show=False,
-        ),
+        *METRICS_KEYS,
         bound("model.job", "job", "Job", show=False, tooltip="Show the job that trained it"),
         bound("model.inspect", "inspect", "Read the adapter's header (rank, modules)", show=False),
         bound("model.copy_id", "copy_id", "Copy the id", show=False),
@@ -88,11 +84,7 @@ class ModelScreen(ChartScreen):
         super().__init__()
         self.model_id = model_id
         self._model: Model | None = None
-        self._curve_state = "loading curve…"
-        """The text that is shown instead of a missing curve."""
-        self._run: Run | None = None
-        self._run_version: object = None
-        """The version of the run that was read, or is being read."""
+        self._opinion: Opinion | None = None
         self._adapter: Adapter | str = ""
         """The header that was read, or why there is none."""
         self._adapter_from: Path | None = None
@@ -103,9 +95,13 @@ class ModelScreen(ChartScreen):
         ascii_only = self.ascii_only
         yield ModelHeader(ascii_only=ascii_only)
         with Scrolled(id="page"):
-            with Vertical(id="run"):
-                yield MetricTiles(ascii_only=ascii_only)
-                yield LossChart(ascii_only=ascii_only)
+            with Scrolled(id="run"):
+                tiles = MetricTiles(ascii_only=ascii_only)
+                yield tiles
+                yield MetricCharts(
+                    ascii_only=ascii_only,
+                    reserved=lambda width: len(tiles.lines(width)) + _OTHER_ROWS,
+                )
             with Scrolled(id="facts"):
                 yield OpinionPanel(ascii_only=ascii_only)
                 yield FileList(ascii_only=ascii_only)
@@ -126,14 +122,16 @@ class ModelScreen(ChartScreen):
         self._show_model()
         self.lora.check_disk()
         if self._model is not None and self._model.job_id:
-            self._load_curve(self._model.job_id)
+            self.follow_run(self._model.job_id)
+        elif self._model is not None:
+            self.chart.show(None, otherwise="This model has no training job")
 
     def cache_changed(self, topics: frozenset[Topic]) -> None:
         """Show changes of the cache."""
         if topics & _FACTS:
             self._show_model()
         if Topic.CURVES in topics:
-            self._read_run()
+            self.read_run()
         if Topic.TRANSFERS in topics:
             self._show_files()
         if Topic.WEIGHTS in topics:
@@ -150,10 +148,10 @@ class ModelScreen(ChartScreen):
             return bool(self._model and self._model.files) and not self._is_downloading
         if action == "cancel":
             return self._is_downloading or self.lora.begins_download(self.model_id)
-        if action in CHART_ACTIONS:
+        if action in CHART_ACTIONS or action == "axis":
             return self.is_mounted and self._model is not None and self.chart.has_curve
-        if action == "over_time":
-            return self.is_mounted and self._model is not None and self.chart.has_times
+        if action == "metrics":
+            return self.is_mounted and self._model is not None and bool(self.chart.every_chart)
         if action == "copy_checksums":
             return bool(self._model and any(file.sha256 for file in self._model.files))
         if action == "job":
@@ -196,10 +194,6 @@ class ModelScreen(ChartScreen):
         if self._model is not None and self._model.job is not None:
             self.lora.open_job(self._model.job_id)
 
-    def action_over_time(self) -> None:
-        """Show time or steps on the horizontal axis."""
-        self.chart.toggle_time()
-
     def action_serve(self) -> None:
         """Show the snippets."""
         if self._model is not None:
@@ -220,11 +214,6 @@ class ModelScreen(ChartScreen):
         files = self._model.files if self._model else ()
         lines = [f"{file.sha256}  {file.label}" for file in files if file.sha256]
         self.lora.copy("\n".join(lines) + "\n", what="Checksums in the format of sha256sum")
-
-    @property
-    def chart(self) -> LossChart:
-        """The loss chart."""
-        return self.query_one(LossChart)
 
     @property
     def scrolled(self) -> Scrolled:
@@ -249,43 +238,24 @@ class ModelScreen(ChartScreen):
             self.query_one(JobTimeline).show(stages_of(model))
             self.query_one(ModelMetadata).show(model)
             self._show_files()
-            self._show_curve()
-            self._read_run()
+            self._show_opinion(self._opinion)
             self._show_weights(self._weights)
             self._read_weights()
         self.refresh_bindings()
 
-    def _show_curve(self) -> None:
-        """Show the run, or its reduced curve until the run was read."""
-        if self._model is None:
-            return
-        reason = self._curve_state if self._model.job_id else "This model has no training job"
-        run = self._run
-        if run and run.opinion and not len(run.series):
-            reason = "The run logged no valid loss"
-        self.chart.show(
-            run.series if run else get_curve(self.db, self._model.job_id), otherwise=reason
-        )
-        opinion = run.opinion if run else None
-        self.query_one(MetricTiles).show(self._model, opinion)
-        self.query_one(OpinionPanel).show(
-            opinion, compare_with_rating(opinion, self._model.quality) if opinion else None
-        )
-        self.refresh_bindings()
+    def run_read(self) -> None:
+        """Judge the run in a thread."""
+        if self._model is not None:
+            read = partial(get_opinion, job_id=self._model.job_id)
+            self.read(read, self._show_opinion, exclusive="opinion")
 
-    def _read_run(self) -> None:
-        """Read the run in a thread, if it has changed."""
-        if self._model is None:
-            return
-        version = get_run_version(self.db, self._model.job_id)
-        if version is not None and version != self._run_version:
-            self._run_version = version
-            read = partial(get_run, job_id=self._model.job_id)
-            self.read(read, self._show_run, exclusive="run")
-
-    def _show_run(self, run: Run) -> None:
-        self._run = run
-        self._show_curve()
+    def _show_opinion(self, opinion: Opinion | None) -> None:
+        self._opinion = opinion
+        if self._model is not None:
+            self.query_one(MetricTiles).show(self._model, opinion)
+            self.query_one(OpinionPanel).show(
+                opinion, compare_with_rating(opinion, self._model.quality) if opinion else None
+            )
 
     def _read_weights(self) -> None:
         """Read what was computed from the weights in a thread: it may be megabytes."""
@@ -341,22 +311,3 @@ class ModelScreen(ChartScreen):
         self.lora.download(self.model_id, self._model.name, names)
         top = not self.has_class("-wide")
         self.query_one(FileList).scroll_visible(top=top, animate=False)
-
-    def _load_curve(self, job_id: str) -> None:
-        """Fetch new points; an error is shown only instead of a missing curve."""
-
-        def loaded(_: None) -> None:
-            self._curve_loaded("No metric points were logged for this run")
-
-        def failed(error: LoraTuiError) -> None:
-            reason = f"The curve can't be loaded: {error}\n{self.lora.remedy_of(error)}"
-            self._curve_loaded(reason.rstrip())
-
-        load = partial(self.lora.writers.load_curve, job_id)
-        self.start(load, loaded, failed=failed, name="curve")
-
-    def _curve_loaded(self, state: str) -> None:
-        self._curve_state = state
-        self.lora.poll_cache()
-        self._read_run()
-        self._show_curve()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import ClassVar, Final
 
 from textual.geometry import Size
@@ -38,7 +38,8 @@ _MESSAGE: Final = 8
 class MetricCharts(ZoomableChart):
     """Shows every chosen metric of a run, or a message why there is none.
 
-    Its height is that of its container without `reserved` rows, or more where the charts don't fit.
+    Its height is that of the terminal without the rows that `reserved` says (for the width of the
+    charts) are taken by other things, or more where the charts don't fit.
     """
 
     COMPONENT_CLASSES: ClassVar[set[str]] = line_styles(
@@ -53,7 +54,11 @@ class MetricCharts(ZoomableChart):
     """The keys of the charts that are not shown."""
 
     def __init__(
-        self, *, ascii_only: bool = False, reserved: int = 0, id: str | None = None
+        self,
+        *,
+        ascii_only: bool = False,
+        reserved: Callable[[int], int] = lambda _width: 0,
+        id: str | None = None,
     ) -> None:
         super().__init__(ascii_only=ascii_only, id=id)
         self.reserved = reserved
@@ -97,6 +102,11 @@ class MetricCharts(ZoomableChart):
         """All charts that the run has, also those that are hidden."""
         return self._run.charts if self._run is not None else []
 
+    @property
+    def has_times(self) -> bool:
+        """Whether the run can be drawn over time."""
+        return self._run is not None and self._run.has_times
+
     def next_axis(self) -> Axis:
         """Change to the next axis that the run has; the view keeps its points."""
         run = self._run
@@ -132,12 +142,12 @@ class MetricCharts(ZoomableChart):
     # Lines --------------------------------------------------------------------------------------
 
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
-        """The height of the container, or more where the charts don't fit."""
-        del width
-        # a container that scrolls and takes its height from this widget asks again with that
-        is_ours = container.height in (self._height() + self.reserved, 0)
-        if not is_ours and container.height <= viewport.height:
-            self._room = max(1, container.height - self.reserved)
+        """The height of the terminal without the reserved rows, or more where they don't fit.
+
+        Not that of the container: one that scrolls takes its height from this widget.
+        """
+        del container
+        self._room = max(1, viewport.height - self.reserved(width))
         return self._height()
 
     def _height(self) -> int:
@@ -175,6 +185,10 @@ class MetricCharts(ZoomableChart):
             words.append(f"step {formats.step(place.step)}")
         if not first:
             return words
+        elapsed = place.seconds if self.selected is not None else None
+        over_time = self.shown_axis is Axis.TIME
+        if elapsed is not None and over_time:
+            words.append(formats.duration(elapsed))
         if self.zoom_factor > 1:
             words.append(formats.zoom(self.zoom_factor, ascii_only=self.ascii_only))
         if self.shown_axis is not Axis.STEP:
@@ -184,8 +198,8 @@ class MetricCharts(ZoomableChart):
         if self.selected is not None:
             if place.epoch is not None:
                 words.append(f"epoch {place.epoch:.2f}")
-            if place.seconds is not None:
-                words.append(formats.duration(place.seconds))
+            if elapsed is not None and not over_time:
+                words.append(formats.duration(elapsed))
         return words
 
     # Zoom and crosshair -------------------------------------------------------------------------
