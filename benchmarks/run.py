@@ -25,6 +25,7 @@ from ratios import svg
 
 NAMES = (
     "start", "sync", "queries", "interface", "chart", "weights", "transfers", "keys", "harvest",
+    "live",
 )  # fmt: skip
 
 
