@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -320,3 +321,25 @@ def test_a_query_for_runs_that_all_stalled_at_other_times_fits_into_urls() -> No
     assert {job for group in groups for window in group for job in window.job_ids} == {*JOBS}
     for group in groups:
         assert len(",".join(window.condition for window in group)) < 6_000
+
+
+def test_a_check_of_the_cache_sees_one_state_while_points_come(
+    project: FaultyProject,
+    live: LivePoints,
+    db: sqlite3.Connection,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    project.tables["metrics_points"] = logged(JOB, 20) + logged(JOBS[1], 20)
+    live.read(db, JOBS[:2])
+    project.tables["metrics_points"] += logged(JOB, 5, first=20) + logged(JOBS[1], 5, first=20)
+    real, reads = metrics.sum_of_points, []
+
+    def sum_of_points(other: sqlite3.Connection, job_id: str) -> tuple[int, int]:
+        if not reads:
+            reads.append(live.read(db, JOBS[:2]).points)
+        return real(other, job_id)
+
+    monkeypatch.setattr("lora_tui.cache.integrity.sum_of_points", sum_of_points)
+    with closing(open_cache(path_of(db))) as other:
+        check_integrity(other)
+    assert reads == [10]

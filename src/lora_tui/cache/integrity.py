@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Final
 
@@ -55,13 +56,31 @@ def find_damage(db: sqlite3.Connection) -> str | None:
     Raises sqlite3.OperationalError if another process holds a lock.
     """
     try:
-        return next(_damages(db), None)
+        with _snapshot(db):
+            damage = next(_damages(db), None)
+        if damage is None and has_word_index(db):
+            _check_words(db)
+        return damage
     except sqlite3.OperationalError as error:
         if sqlite_code(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
             raise
         return str(error) or type(error).__name__
     except (DamagedCacheError, sqlite3.DatabaseError, ValueError, TypeError) as error:
         return str(error) or type(error).__name__
+
+
+@contextmanager
+def _snapshot(db: sqlite3.Connection) -> Iterator[None]:
+    """One state of the cache for all that is read in the block: runs that go on add points."""
+    if db.in_transaction:
+        yield
+        return
+    db.execute("BEGIN")
+    try:
+        yield
+    finally:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
 
 
 def check_integrity(db: sqlite3.Connection) -> None:
@@ -137,7 +156,6 @@ def _derived(db: sqlite3.Connection) -> Iterator[str]:
         (words,) = db.execute("SELECT count(*) FROM models_words").fetchone()
         if models != words or db.execute(sql).fetchone():
             yield "the search index does not match the models"
-        _check_words(db)
     for job_id, total, points, sparkline, points_sum in db.execute(
         "SELECT job_id, total, points, sparkline, points_sum FROM curves"
     ):
