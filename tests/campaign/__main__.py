@@ -2,7 +2,8 @@
 
     python -m tests.campaign [--seconds 600] [--seed 1] [--episodes 40] [--json FILE]
 
-A seed is a world with its plan. A violation names its seed and episode: `--seed N --seconds 0`
+A seed is a world with its plan; every fourth one has runs that are followed (live.py), instead of
+commands. A violation names its seed and episode: `--seed N --seconds 0`
 runs that world again. Ends with 1 where anything was violated.
 """
 
@@ -16,9 +17,15 @@ import tempfile
 import time
 from collections import Counter
 from pathlib import Path
+from typing import Final
 
 from tests.campaign.campaign import Figures, campaign
 from tests.campaign.episode import Episode
+from tests.campaign.live import live_campaign
+
+_LIVE_EVERY: Final = 4
+_LIVE: Final = 120.0
+"""Seconds of a world whose runs are followed."""
 
 
 def main() -> int:
@@ -34,7 +41,12 @@ def main() -> int:
     seed = arguments.seed
     while not worlds or time.monotonic() - start < arguments.seconds:
         with tempfile.TemporaryDirectory(prefix="lora-tui-campaign-") as home:
-            worlds.append(campaign(Path(home), seed, episodes=arguments.episodes, tell=_tell))
+            if seed % _LIVE_EVERY == 0:
+                worlds.append(
+                    live_campaign(Path(home), seed, episodes=arguments.episodes, seconds=_LIVE)
+                )
+            else:
+                worlds.append(campaign(Path(home), seed, episodes=arguments.episodes, tell=_tell))
         print(f"\rseed {seed}: {_line(worlds[-1])}", flush=True)
         for violation in worlds[-1].violations:
             print(f"  {violation}", flush=True)

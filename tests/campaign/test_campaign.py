@@ -15,6 +15,7 @@ from tests.campaign.campaign import campaign
 from tests.campaign.disk import Disk
 from tests.campaign.episode import Act, Episode, Sitting
 from tests.campaign.invariants import broken_by
+from tests.campaign.live import live_campaign
 from tests.campaign.plan import plan
 from tests.campaign.processes import Ended
 from tests.campaign.world import World
@@ -33,6 +34,13 @@ def test_processes_in_trouble_lose_nothing_and_leave_nothing_wrong(
     figures = campaign(tmp_path, seed, episodes=3, jobs=1)
     assert figures.violations == []
     assert figures.processes > figures.episodes  # some of them met
+
+
+@pytest.mark.slow
+def test_followed_runs_lose_no_point_to_kills_and_faults(tmp_path: Path) -> None:
+    figures = live_campaign(tmp_path, 4, episodes=3, seconds=60)
+    assert figures.violations == []
+    assert figures.kills
 
 
 def test_the_invariants_detect_each_violation(tmp_path: Path) -> None:
