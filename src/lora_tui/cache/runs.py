@@ -19,6 +19,7 @@ from typing import Final
 from lora_tui import clock
 from lora_tui.cache.downloaded import downloaded_to
 from lora_tui.cache.jobs import RUNNING, get_job
+from lora_tui.cache.live_curves import points_read_at
 from lora_tui.cache.metadata import get_sync_state
 from lora_tui.cache.metrics import (
     first_point,
@@ -95,7 +96,7 @@ def judge_live(
     with gc_paused():
         points = last_points(db, job_id, _MOST_JUDGED)
         synced = get_sync_state(db).last_success
-        now = synced or clock.now()
+        now = points_read_at(db) or synced or clock.now()
         first = first_point(db, job_id) if len(points) == _MOST_JUDGED else None
         return LiveJudgement(
             opinion or get_opinion(db, job_id),
