@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import fcntl
 import io
+import json
 import os
 import shutil
 import signal
@@ -278,3 +279,20 @@ def test_followed_jobs_are_drawn_in_place_and_the_terminal_is_put_back(put: Put)
     assert terminal.end() == 130
     assert put_back(bytes(terminal.written))
     assert b"00000001" in bytes(terminal.written).rpartition(b"\x1b[?1049l")[2]
+
+
+def test_the_backend_is_asked_while_jobs_are_followed(put: Put, sandbox: Sandbox) -> None:
+    put(running(1))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "lora_tui", "jobs", "--watch", "1", "--json"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout
+    assert json.loads(process.stdout.readline())["status"] == "running"
+    # the cache has lost the jobs of the backend, and one too many: a sync notices
+    assert json.loads(process.stdout.readline())["user_id"] == sandbox.user_id
+    process.send_signal(signal.SIGTERM)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 143, said

@@ -15,36 +15,50 @@ from contextlib import closing, contextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
 from lora_tui import clock
-from lora_tui.cache import jobs, metadata
+from lora_tui.cache import jobs, metadata, metrics
 from lora_tui.cache.changes import ChangeFeed, Topic
+from lora_tui.cache.connection import open_cache
 from lora_tui.cache.jobs import QUEUED, RUNNING, JobList, JobQuery
 from lora_tui.commands import job_columns
 from lora_tui.commands import jobs as command
 from lora_tui.commands.context import Context
 from lora_tui.commands.output import Output
 from lora_tui.commands.table import terminal_size
-from lora_tui.errors import HangupError, LoraTuiError, TerminatedError, UnreachableError, UsageError
+from lora_tui.errors import (
+    AuthenticationError,
+    CacheError,
+    CancelledError,
+    ConfigError,
+    HangupError,
+    LoraTuiError,
+    TerminatedError,
+    UsageError,
+)
 from lora_tui.json_values import json_text
 from lora_tui.text import fit, printable
 
 if TYPE_CHECKING:
     from lora_tui.commands.job_columns import JobColumn, JobLine
     from lora_tui.config.table import Profile
+    from lora_tui.engine.online import OnlineWriters
+    from lora_tui.fetching.live import LivePoints
 
 _LOOK_SECONDS: Final = 0.25
 """So often the cache and the size of the terminal are looked at."""
 _REDRAW_SECONDS: Final = 1.0
 """So often times and ages are drawn anew."""
 _LONGEST_PAUSE: Final = 300.0
-"""Seconds between two syncs while the backend can't be reached."""
+"""Seconds between two syncs while they fail."""
+_REQUEST_SECONDS: Final = 0.5
+"""Between two requests for the points of running jobs."""
 _TOPICS: Final = frozenset({Topic.JOBS, Topic.CURVES, Topic.DATASETS, Topic.SYNC})
 
 
 def watch(context: Context, query: JobQuery, columns: Sequence[JobColumn]) -> None:
     """Follow the jobs; ends only by a signal or an error.
 
-    Raises KeyboardInterrupt, TerminatedError, HangupError; UsageError; what a sync raises, unless
-    the backend can't be reached.
+    Raises KeyboardInterrupt, TerminatedError, HangupError; UsageError; what a sync raises, where
+    time does not help.
     """
     if context.arguments.csv:
         raise UsageError("--watch prints no CSV", remedy="use --json: one object for each change")
@@ -67,8 +81,8 @@ class _Syncs:
         self._seconds = seconds
         self._ends = threading.Event()
         self._error: LoraTuiError | None = None
-        self.unreachable: str | None = None
-        """Why the backend can't be reached; None if it could, or was not asked yet."""
+        self.failure: str | None = None
+        """Why the last sync failed; None if it succeeded, or none has ended yet."""
         threading.Thread(target=self._run, name="sync", daemon=True).start()
 
     def check(self) -> None:
@@ -87,17 +101,44 @@ class _Syncs:
         while not self._ends.is_set():
             try:
                 with closing(OnlineWriters(self._profile)) as online:
-                    while not self._ends.is_set():
-                        online.sync()
-                        self.unreachable, pause = None, self._seconds
-                        self._ends.wait(pause)
-            except UnreachableError as error:
-                self.unreachable = str(error)
+                    for _ in self._rounds(online):
+                        self.failure, pause = None, self._seconds
+            except CancelledError:
+                return
+            except (AuthenticationError, CacheError, ConfigError) as error:
+                self._error = error  # time does not help
+                return
+            except LoraTuiError as error:
+                self.failure = str(error)
                 self._ends.wait(pause)
                 pause = min(pause * 2, max(self._seconds, _LONGEST_PAUSE))
-            except LoraTuiError as error:
-                self._error = error
-                return
+
+    def _rounds(self, online: OnlineWriters) -> Iterator[None]:
+        """Sync, and read the points of running jobs, again and again; yields after each."""
+        from lora_tui.cache.cache_file import leader_lock
+        from lora_tui.fetching.live import LivePoints
+
+        points = LivePoints(online.rest, pause=self._pause)
+        while not self._ends.is_set():
+            online.sync()
+            # an open application reads the points of running jobs itself
+            with leader_lock(online.cache_path) as leads:
+                if leads:
+                    self._read_points(online, points)
+            yield
+            self._ends.wait(self._seconds)
+
+    def _read_points(self, online: OnlineWriters, points: LivePoints) -> None:
+        with closing(open_cache(online.cache_path, online.cache_owner)) as db:
+            while points.read(db, jobs.running_jobs(db)).more:
+                self._pause()
+            for job_id in metrics.unfinished_jobs(db):
+                points.finish(db, job_id)
+
+    def _pause(self) -> None:
+        """Between two requests. Raises CancelledError at the end."""
+        if self._ends.wait(_REQUEST_SECONDS):
+            raise CancelledError("It ends")
 
 
 @contextmanager
@@ -165,8 +206,8 @@ def _read(
     lines = command.job_lines(db, found.window(0, context.arguments.limit), now)
     synced = metadata.get_sync_state(db).last_success
     said = command.remark(len(lines), found.total, jobs.count_active(db), synced=synced, now=now)
-    if syncs is not None and syncs.unreachable:
-        said += f"; {syncs.unreachable}"
+    if syncs is not None and syncs.failure:
+        said += f"; {syncs.failure}"
     return lines, said
 
 
@@ -231,9 +272,9 @@ def _print_changes(
     known: dict[str, tuple[object, ...]] = {}
     said: str | None = None
     for changed in _looks(db, syncs):
-        unreachable = syncs.unreachable if syncs is not None else None
-        if unreachable != said:
-            said = unreachable
+        failure = syncs.failure if syncs is not None else None
+        if failure != said:
+            said = failure
             if said:
                 context.say(f"{said}. The cache is shown; it is tried again.")
         if not changed:

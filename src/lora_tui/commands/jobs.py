@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import textwrap
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from datetime import datetime
@@ -12,6 +13,7 @@ from lora_tui import clock, formats
 from lora_tui.cache import jobs, metadata, models
 from lora_tui.cache.jobs import RUNNING, STATUSES, JobList, JobQuery, JobSort, JobSummary
 from lora_tui.cache.metrics import recent_steps
+from lora_tui.cache.runs import LiveJudgement, judge_live
 from lora_tui.commands import job_columns
 from lora_tui.commands.context import CACHE_REBUILT, Context, resolve_job
 from lora_tui.commands.dates import moment_of_option
@@ -71,23 +73,50 @@ def show_job(context: Context) -> None:
     """Print every fact about one job."""
     with context.cache() as db:
         summary = resolve_job(db, context.arguments.job)
-        now = clock.now()
-        (line,) = job_lines(db, [summary], now)
+        (line,) = job_lines(db, [summary], clock.now())
         rows = jobs.job_rows(db, [summary.job.id], dataset_keys=_DATASET_KEYS)
         model = models.model_of_job(db, summary.job.id)
+        judgement = judge_live(db, summary.job.id)
     if context.json:
         data = as_data(rows[0], line)
         data["model"] = None if model is None else {"id": model.id, "name": model.name}
+        data["warnings"] = [finding.sentence for finding in judgement.warnings]
         context.print_data(data)
         return
     style = style_of(context)
     made = f"{model.name} ({model.id[:8]})" if model else line.job.artifact_id
-    for label, value in fact_lines(line, style, model=made):
+    lines = fact_lines(line, style, model=made)
+    for label, value in (*lines, *_judgement_lines(line.job, judgement)):
         context.out.write(f"{label:<{_LABEL_WIDTH}} {value}".rstrip() + "\n" if label else "\n")
-    for title, text in (("Reason", line.job.error_message), ("Stack", line.job.error_stack)):
-        if text:
-            context.out.write(f"\n{title}\n")
-            context.out.writelines(f"  {part}\n" for part in text.split("\n"))
+    _print_error(context, line.job)
+
+
+def _print_error(context: Context, job: Job) -> None:
+    """Why a job failed, its lines broken between words where a terminal is too narrow for them."""
+    width = terminal_width(context.out.stream.fileno()) - 2 if context.out.isatty() else None
+    if job.error_message:
+        context.out.write("\nReason\n")
+        for part in job.error_message.split("\n"):
+            broken = [part] if width is None else textwrap.wrap(part, width) or [""]
+            context.out.writelines(f"  {text}\n" for text in broken)
+    if job.error_stack:  # as it is, to be copied
+        context.out.write("\nStack\n")
+        context.out.writelines(f"  {part}\n" for part in job.error_stack.split("\n"))
+
+
+def _judgement_lines(job: Job, judgement: LiveJudgement) -> list[tuple[str, str]]:
+    """What the points of the run tell, as (label, text) lines; empty without any."""
+    opinion = judgement.opinion
+    if opinion is None:
+        return []
+    if job.status in RUNNING:
+        lines = [("If it ended now", judgement.if_it_ended_now.sentence)]
+        findings = judgement.warnings
+    else:
+        lines = [("Second opinion", opinion.verdict)]
+        findings = opinion.findings
+    lines += [(f"  {finding.severity.name.lower()}", finding.sentence) for finding in findings]
+    return [("", ""), *lines]
 
 
 _DATASET_KEYS: Final = ("id", "name", "format", "total_training_pairs")
@@ -186,7 +215,10 @@ def fact_lines(line: JobLine, style: Style, *, model: str | None) -> list[tuple[
     unknown = formats.NO_VALUE
     return [
         ("Id", job.id),
-        ("Status", f"{job.status} ({job.stage})" if job.stage else job.status),
+        (
+            "Status",
+            job.status if job.stage in (None, job.status) else f"{job.status} ({job.stage})",
+        ),
         ("Model", model or unknown),
         ("Attempts", formats.count(job_columns.attempts(job))),
         ("Job at the worker", job.external_job_id or unknown),
@@ -230,8 +262,12 @@ def _cost_lines(job: Job, progress: RunProgress) -> list[tuple[str, str]]:
     return [
         (label, job_columns.cost_text(progress)),
         ("Estimated cost", formats.money(job_columns.estimated_cost(job, progress))),
-        ("Price of a GPU", formats.hourly_price(job.gpu.cost_per_hour)),
+        *_price_line(job.gpu.cost_per_hour),
     ]
+
+
+def _price_line(price: float | None) -> list[tuple[str, str]]:
+    return [] if price is None else [("Price of a GPU", formats.hourly_price(price))]
 
 
 def _columns(context: Context) -> tuple[JobColumn, ...] | None:
