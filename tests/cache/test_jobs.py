@@ -118,11 +118,18 @@ def test_a_cache_of_the_version_before_keeps_its_jobs(tmp_path: Path) -> None:
             db.execute(f"DROP {kind} {name}")
         db.execute("DROP TABLE job_counts")
         db.execute("DROP TABLE cost_records")
+        for column in ("micros", "fate"):
+            db.execute(f"ALTER TABLE jobs DROP COLUMN {column}")
         for column in ("activity", "dataset_id", "preset_id", "base_model", "gpu", "created_at"):
             db.execute(f"ALTER TABLE jobs DROP COLUMN {column}")
         for column in ("cost", "duration_hours", "loss", "dataset_name"):
             db.execute(f"ALTER TABLE jobs DROP COLUMN {column}")
-        for migration in ("_m012_list_of_jobs", "_m013_cost_records", "_m015_orders_of_jobs"):
+        for migration in (
+            "_m012_list_of_jobs",
+            "_m013_cost_records",
+            "_m016_sums_of_jobs",
+            "_m015_orders_of_jobs",
+        ):
             db.execute("DELETE FROM _sqlite_migrations WHERE name = ?", [migration])
         db.execute("PRAGMA user_version = 11")
         db.commit()

@@ -20,21 +20,23 @@ from lora_tui import clock
 from lora_tui.cache.metadata import UNREAD, get_value
 from lora_tui.cache.records import delete_records, moment_text, put_rows
 from lora_tui.clock import microseconds
-from lora_tui.domain.cost_records import MICROS, MOST_DOLLARS, CostRecord, micro_dollars
+from lora_tui.domain.cost_records import CostRecord, micro_dollars
 from lora_tui.json_values import row_json
 from lora_tui.reports.costs import By, Costs, Group, Period, Sums, combine
 
 if TYPE_CHECKING:
     from lora_tui.domain import Row
 
-_MICROS: Final = (
-    f"CASE WHEN abs(j.cost) < {MOST_DOLLARS} THEN CAST(round(j.cost * {MICROS}) AS INTEGER) END"
+# `fate` of a job: 1 if it failed or was cancelled, 2 while it runs, 3 while it waits (jobs.py)
+_JOBS: Final = (
+    "count(*), sum(j.micros), sum(j.micros IS NULL AND j.fate <> 3), sum(j.fate = 1),"
+    " sum(CASE j.fate WHEN 1 THEN j.micros END), sum(CASE j.fate WHEN 2 THEN j.micros END)"
 )
-_IS_BILLED: Final = (
-    "EXISTS (SELECT 1 FROM cost_records r INDEXED BY cost_records_sums"
-    " WHERE r.job_id = j.id AND r.of_the_run = 1 AND r.micros IS NOT NULL)"
+_BILLED: Final = (
+    "(SELECT job_id FROM cost_records INDEXED BY cost_records_sums"
+    " WHERE job_id IS NOT NULL AND of_the_run AND micros IS NOT NULL GROUP BY job_id)"
 )
-_LOST: Final = "status IN ('failed', 'cancelled')"
+"""The jobs whose own time has a record."""
 _COLUMNS: Final = {
     By.DATASET: "dataset_id",
     By.PRESET: "preset_id",
@@ -108,40 +110,58 @@ def _columns(record: CostRecord, row: Row) -> tuple[object, ...]:
 def _of_jobs(
     db: sqlite3.Connection, by: By, period: Period, months: Sequence[_Month]
 ) -> Iterator[tuple[Group, Sums]]:
-    """What the jobs say, by group; a run belongs to the time when it was queued."""
-    sql = (
-        f"SELECT {{key}}, {_IS_BILLED}, count(*), sum({_MICROS}),"
-        f" sum({_MICROS} IS NULL AND j.status <> 'queued'), sum(j.{_LOST}),"
-        f" sum(CASE WHEN j.{_LOST} THEN {_MICROS} END),"
-        f" sum(CASE WHEN j.status IN ('running', 'initializing') THEN {_MICROS} END)"
-        " FROM jobs j INDEXED BY jobs_costs WHERE {time} GROUP BY 1, 2"
+    """What the jobs say, by group; a run belongs to the time when it was queued.
+
+    What does not count, because records say it, is subtracted.
+    """
+    every = f"SELECT {{key}}, {_JOBS} FROM jobs j INDEXED BY jobs_costs WHERE {{time}} GROUP BY 1"
+    billed = (
+        f"SELECT {{key}}, {_JOBS} FROM {_BILLED} b CROSS JOIN jobs j INDEXED BY jobs_costs"
+        " ON j.id = b.job_id WHERE {time} GROUP BY 1"
     )
     for key, time, values in _queries(by, "j.created_at", period, months):
-        for row in db.execute(sql.format(key=key, time=time), values).fetchall():
-            runs, cost, unknown, lost_runs, lost, so_far = (int(value or 0) for value in row[2:])
-            sums = Sums(runs=runs, lost_runs=lost_runs, run_cost=cost)
-            if not row[1]:  # else its records count, in their own time
-                sums = sums._replace(counted=cost, unknown=unknown, lost=lost, so_far=so_far)
-            yield Group(row[0], has_run=True), sums
+        for row in db.execute(every.format(key=key, time=time), values).fetchall():
+            runs, cost, unknown, lost_runs, lost, so_far = (int(value or 0) for value in row[1:])
+            yield (
+                Group(_value(row[0], months), has_run=True),
+                Sums(runs, cost, 0, cost, unknown, 0, lost_runs, lost, so_far),
+            )
+        for row in db.execute(billed.format(key=key, time=time), values).fetchall():
+            _, cost, unknown, _, lost, so_far = (int(value or 0) for value in row[1:])
+            sums = Sums(counted=-cost, unknown=-unknown, lost=-lost, so_far=-so_far)
+            yield Group(_value(row[0], months), has_run=True), sums
 
 
 def _of_records(
     db: sqlite3.Connection, by: By, period: Period, months: Sequence[_Month]
 ) -> Iterator[tuple[Group, Sums]]:
     """What the records say, by group of their jobs; a record belongs to its own time."""
-    sql = (
-        "SELECT {key}, {has_run}, sum(r.micros), sum(r.micros IS NULL),"
-        f" sum(CASE WHEN j.{_LOST} THEN r.micros END)"
-        " FROM cost_records r INDEXED BY cost_records_sums"
-        " LEFT JOIN jobs j INDEXED BY jobs_costs ON j.id = r.job_id WHERE {time} GROUP BY 1, 2"
+    summed = (
+        "SELECT job_id, {month} AS month, sum(micros) AS micros, sum(micros IS NULL) AS unknown"
+        " FROM cost_records INDEXED BY cost_records_sums WHERE {time} GROUP BY {inner}"
     )
-    has_run = "1" if by is By.MONTH else "j.id IS NOT NULL"
-    for key, time, values in _queries(by, "r.moment", period, months):
-        query = sql.format(key=key, has_run=has_run, time=time)
+    sql = (
+        "SELECT {key}, {has_run}, sum(r.micros), sum(r.unknown),"
+        " sum(CASE j.fate WHEN 1 THEN r.micros END)"
+        f" FROM ({summed}) r LEFT JOIN jobs j INDEXED BY jobs_costs ON j.id = r.job_id"
+        " GROUP BY 1, 2"
+    )
+    is_month = by is By.MONTH
+    has_run = "1" if is_month else "j.id IS NOT NULL"
+    for key, time, values in _queries(by, "moment", period, months):
+        month, outer, inner = (key, "r.month", "1, 2") if is_month else ("0", key, "1")
+        query = sql.format(key=outer, has_run=has_run, month=month, inner=inner, time=time)
         for row in db.execute(query, values).fetchall():
             records, unknown, lost = (int(value or 0) for value in row[2:])
             sums = Sums(records=records, counted=records, unknown_records=unknown, lost=lost)
-            yield Group(row[0], has_run=bool(row[1])), sums
+            yield Group(_value(row[0], months), has_run=bool(row[1])), sums
+
+
+def _value(key: object, months: Sequence[_Month]) -> str | None:
+    """The value of a group; the key of a month is its place among them."""
+    if key is None:
+        return None
+    return months[key].name if isinstance(key, int) else str(key)
 
 
 def _queries(
@@ -159,7 +179,7 @@ def _queries(
         first, last = some[0], some[-1]
         condition, values = _time_condition(moment, period)
         yield (
-            _month_of(moment, some),
+            _month_of(moment, some, start),
             f"{condition} AND {moment} <> 0 AND {moment} >= ? AND {moment} < ?",
             [*values, first.start, last.before],
         )
@@ -167,13 +187,16 @@ def _queries(
         yield "NULL", f"{moment} = 0", []
 
 
-def _month_of(moment: str, months: Sequence[_Month]) -> str:
-    """SQL: the name of the month of a time; a search by halves, for months that follow in order."""
+def _month_of(moment: str, months: Sequence[_Month], place: int) -> str:
+    """SQL: the place of the month of a time, where the first has `place`; a search by halves."""
     if len(months) == 1:
-        return f"'{months[0].name}'"
-    middle = len(months) // 2
-    early, late = _month_of(moment, months[:middle]), _month_of(moment, months[middle:])
-    return f"CASE WHEN {moment} < {months[middle].start} THEN {early} ELSE {late} END"
+        return str(place)
+    half = len(months) // 2
+    early, late = (
+        _month_of(moment, months[:half], place),
+        _month_of(moment, months[half:], place + half),
+    )
+    return f"CASE WHEN {moment} < {months[half].start} THEN {early} ELSE {late} END"
 
 
 def _time_condition(moment: str, period: Period) -> tuple[str, list[object]]:

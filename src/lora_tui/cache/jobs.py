@@ -15,6 +15,7 @@ from lora_tui.cache.records import delete_records, moment_text, put_rows, row_of
 from lora_tui.cache.search import id_prefix
 from lora_tui.cache.sums import SUMMED, columns_of
 from lora_tui.clock import microseconds
+from lora_tui.domain.cost_records import micro_dollars
 from lora_tui.json_values import parse_json, row_json
 
 if TYPE_CHECKING:
@@ -224,7 +225,25 @@ def put_jobs(db: sqlite3.Connection, rows: Iterable[Row]) -> None:
         )
     )
     with keep_counts(db, [str(value[0]) for value in values], JOBS):
-        put_rows(db, "jobs", values, {"dataset_name": [names.get(v[_DATASET]) for v in values]})
+        others: dict[str, list[object]] = {
+            "dataset_name": [names.get(value[_DATASET]) for value in values],
+            "micros": [_micros(value[_COST]) for value in values],
+            "fate": [_FATES.get(str(value[_STATUS]), 0) for value in values],
+        }
+        put_rows(db, "jobs", values, others)
+
+
+def fill_sums(db: sqlite3.Connection) -> None:
+    """Fill the columns that costs are summed from. Call inside a transaction."""
+    found = db.execute("SELECT cost, status, id FROM jobs").fetchall()
+    db.executemany(
+        "UPDATE jobs SET micros = ?, fate = ? WHERE id = ?",
+        [(_micros(cost), _FATES.get(str(status), 0), job_id) for cost, status, job_id in found],
+    )
+
+
+def _micros(cost: object) -> int | None:
+    return micro_dollars(cost) if isinstance(cost, float | int) else None
 
 
 def delete_jobs(db: sqlite3.Connection, ids: Sequence[str]) -> None:
@@ -242,6 +261,14 @@ def rewrite_jobs(db: sqlite3.Connection) -> None:
         put_jobs(db, [parse_json(row) for (row,) in db.execute(sql, [chosen]).fetchall()])
 
 
+_COST: Final = SUMMED["jobs"].index("cost")
+_STATUS: Final = SUMMED["jobs"].index("status")
+_FATES: Final = {
+    **dict.fromkeys(("failed", "cancelled"), 1),
+    **dict.fromkeys(RUNNING, 2),
+    **dict.fromkeys(QUEUED, 3),
+}
+"""How sums of costs tell jobs apart (costs.py)."""
 _DATASET: Final = SUMMED["jobs"].index("dataset_id")
 _REWRITTEN: Final = 1_000
 """So many jobs are rewritten at once."""

@@ -14,7 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from sqlite_utils import Database
 
-SCHEMA_VERSION = 15
+SCHEMA_VERSION = 16
 _OLDEST_MIGRATED = 8
 TABLES = frozenset(
     {
@@ -60,6 +60,7 @@ def migrate(connection: sqlite3.Connection) -> None:
     migrations()(_m012_list_of_jobs)
     migrations()(_m013_cost_records)
     migrations()(_m014_live_points)
+    migrations()(_m016_sums_of_jobs)  # before the next, which writes all jobs again
     migrations()(_m015_orders_of_jobs)
     migrations.apply(Database(connection))
     put_records(connection, records)
@@ -146,6 +147,8 @@ def _m015_orders_of_jobs(db: Database) -> None:
 
 
 def _m013_cost_records(db: Database) -> None:
+    from lora_tui.cache.sums import put_schema_sum
+
     # `micros` is the amount in millionths of a dollar, NULL if it is unknown; `moment` says when it
     # counts, in microseconds since 1970 (0: unknown); `of_the_run`: whether it bills what the job's
     # own cost tells too
@@ -159,13 +162,22 @@ def _m013_cost_records(db: Database) -> None:
         "CREATE INDEX cost_records_sums ON cost_records (job_id, of_the_run, moment, micros)"
     )
     db.execute("CREATE INDEX cost_records_moment ON cost_records (moment)")
-    db.execute(
-        "CREATE INDEX jobs_costs ON jobs"
-        " (id, created_at, status, dataset_id, preset_id, base_model, gpu, cost)"
-    )
     db.execute("INSERT OR REPLACE INTO sums (name, n, total) VALUES ('cost_records', 0, 0)")
+    put_schema_sum(db.conn)
+
+
+def _m016_sums_of_jobs(db: Database) -> None:
+    from lora_tui.cache.jobs import fill_sums
     from lora_tui.cache.sums import put_schema_sum
 
+    db.execute("ALTER TABLE jobs ADD COLUMN micros INTEGER")
+    db.execute("ALTER TABLE jobs ADD COLUMN fate INTEGER NOT NULL DEFAULT 0")
+    fill_sums(db.conn)
+    db.execute("DROP INDEX IF EXISTS jobs_costs")
+    db.execute(
+        "CREATE INDEX jobs_costs ON jobs"
+        " (id, created_at, fate, micros, status, dataset_id, preset_id, base_model, gpu)"
+    )
     put_schema_sum(db.conn)
 
 
