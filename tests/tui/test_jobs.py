@@ -218,6 +218,16 @@ async def test_m_opens_the_model_of_a_job_that_has_one(app: LoraTuiApp) -> None:
         assert type(app.screen).__name__ == "ModelScreen"
 
 
+async def test_x_asks_before_it_stops_a_job_that_runs(app: LoraTuiApp) -> None:
+    async with app.run_test(size=SMALL) as pilot:
+        await pilot.press("w", "x")
+        assert "Stop the run on Customer Support Emails at step 600?" in " ".join(
+            line.strip(" │") for line in screen_text(app).splitlines()
+        )
+        await pilot.press("n", "G", "x")  # the last one has ended
+        assert isinstance(app.screen, JobsScreen)
+
+
 async def test_a_cache_that_was_never_synced_says_so(library: Library, open_app: Open) -> None:
     library.put_state(synced=None)
     app = open_app()

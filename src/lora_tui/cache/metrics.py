@@ -9,7 +9,7 @@ import json
 import math
 import sqlite3
 from collections.abc import Iterable, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import NamedTuple
 
 from lora_tui.cache.sums import SUMMED, check_row, checksum, columns_of
@@ -17,7 +17,6 @@ from lora_tui.clock import parse_timestamp, timestamp_text
 from lora_tui.curves.downsample_and_smooth import downsample
 from lora_tui.curves.series import Logged
 from lora_tui.domain import CurvePoint, MetricPoint, StepLoss, finite, usable_loss
-from lora_tui.domain.run_progress import RECENT_SECONDS
 from lora_tui.errors import DamagedCacheError
 
 CHART_POINTS = 600
@@ -96,39 +95,6 @@ def get_logged(db: sqlite3.Connection, job_id: str) -> list[Logged]:
             Logged(step, training, number_of(validation), since, rate, number_of(gradient))
         )
     return points
-
-
-def recent_steps(
-    db: sqlite3.Connection, job_id: str, seconds: float = RECENT_SECONDS
-) -> list[tuple[datetime, float]]:
-    """Time and step of the points of the last so many seconds before the last one, in order."""
-    last = db.execute("SELECT max(timestamp) FROM metrics WHERE job_id = ?", [job_id]).fetchone()[0]
-    end = None if last is None else moment_of(last)
-    if end is None:
-        return []
-    sql = (
-        "SELECT timestamp, step FROM metrics WHERE job_id = ? AND timestamp >= ?"
-        " AND step IS NOT NULL ORDER BY timestamp, id"
-    )
-    since = timestamp_text(end - timedelta(seconds=seconds))
-    found = [(moment_of(text), step) for text, step in db.execute(sql, [job_id, since])]
-    return [(moment, step) for moment, step in found if moment is not None]
-
-
-def recent_span(
-    db: sqlite3.Connection, job_id: str, seconds: float = RECENT_SECONDS
-) -> list[tuple[datetime, float]]:
-    """The first and the last of `recent_steps`, without reading those between; for lists."""
-    sql = "SELECT timestamp, step FROM metrics WHERE job_id = ? AND step IS NOT NULL"
-    last = db.execute(f"{sql} ORDER BY timestamp DESC, id DESC LIMIT 1", [job_id]).fetchone()
-    end = None if last is None else moment_of(last[0])
-    if end is None:
-        return []
-    since = timestamp_text(end - timedelta(seconds=seconds))
-    sql = f"{sql} AND timestamp >= ? ORDER BY timestamp, id LIMIT 1"
-    first = db.execute(sql, [job_id, since]).fetchone()
-    ends = [(moment_of(text), step) for text, step in (first, last)]
-    return [(moment, step) for moment, step in ends if moment is not None]
 
 
 def last_validation(db: sqlite3.Connection, job_id: str) -> StepLoss | None:

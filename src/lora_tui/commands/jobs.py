@@ -12,7 +12,7 @@ from typing import Any, Final
 from lora_tui import clock, formats
 from lora_tui.cache import jobs, metadata, models
 from lora_tui.cache.jobs import RUNNING, STATUSES, JobList, JobQuery, JobSort, JobSummary
-from lora_tui.cache.metrics import recent_steps
+from lora_tui.cache.recent_steps import recent_steps
 from lora_tui.cache.runs import LiveJudgement, judge_live
 from lora_tui.commands import job_columns
 from lora_tui.commands.context import CACHE_REBUILT, Context, resolve_job

@@ -152,7 +152,7 @@ PLACES: Final[Mapping[str, tuple[str, ...]]] = {
     "the comparison": ("app.", "screen.", "compare.", "chart.", "scroll."),
     "the training jobs": (
         *("app.", "screen.", "list.", "models.search", "models.sort", "models.reverse"),
-        *("models.filter", "models.columns", "models.copy_id", "jobs."),
+        *("models.filter", "models.columns", "models.copy_id", "jobs.", "job.cancel"),
     ),
     "Transfers": ("app.", "screen.", "list.", "transfers."),
     "the notifications": ("app.", "screen.", "list."),

@@ -13,8 +13,8 @@ from textual.binding import BindingType
 from lora_tui import clock
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.jobs import RUNNING, get_job
-from lora_tui.cache.metrics import recent_steps
 from lora_tui.cache.models import model_of_job
+from lora_tui.cache.recent_steps import recent_steps
 from lora_tui.cache.runs import LiveJudgement, judge_live
 from lora_tui.domain import Job, Model
 from lora_tui.domain.run_progress import progress_of

@@ -20,7 +20,8 @@ from lora_tui.cache.jobs import (
     natural_direction,
 )
 from lora_tui.cache.metadata import SyncState, get_sync_state
-from lora_tui.cache.metrics import recent_span
+from lora_tui.cache.recent_steps import recent_steps
+from lora_tui.screens.cancel_job import ask_to_cancel, can_cancel
 from lora_tui.screens.jobs_text import (
     DIRECTIONS,
     SORT_NAMES,
@@ -63,6 +64,7 @@ class JobsScreen(TableScreen):
         bound("models.reverse", "reverse", "Reverse", show=False, tooltip="Reverse the order"),
         bound("models.filter", "filter", "Filter", tooltip="Filter the list"),
         bound("jobs.model", "model", "Model", tooltip="Open the model of the job"),
+        bound("job.cancel", "cancel", "Cancel", tooltip="Stop the job, after a question"),
         bound(
             "models.columns",
             "columns",
@@ -120,6 +122,8 @@ class JobsScreen(TableScreen):
             return self.rows.current is not None
         if action == "model":
             return self.rows.current is not None and self.rows.current.job.artifact_id is not None
+        if action == "cancel":
+            return self.rows.current is not None and can_cancel(self.rows.current.job)
         return not (action == "search" and self.is_searching)
 
     def cache_changed(self, topics: frozenset[Topic]) -> None:
@@ -199,7 +203,7 @@ class JobsScreen(TableScreen):
         found = self._list.window(offset, limit) if self._list else []
         rows = (JobRow(summary.job, summary.sparkline, ()) for summary in found)
         return [
-            row._replace(recent=tuple(recent_span(self.db, row.id))) if row.is_running else row
+            row._replace(recent=tuple(recent_steps(self.db, row.id))) if row.is_running else row
             for row in rows
         ]
 
@@ -277,6 +281,12 @@ class JobsScreen(TableScreen):
         row = self.rows.current
         if row is not None and row.job.artifact_id is not None:
             self.open_model(row.job.artifact_id)
+
+    def action_cancel(self) -> None:
+        """Ask whether to stop the job under the cursor."""
+        row = self.rows.current
+        if row is not None and can_cancel(row.job):
+            ask_to_cancel(self.lora, row.job)
 
     @on(JobTable.Opened)
     def _opened(self, event: JobTable.Opened) -> None:
