@@ -133,7 +133,7 @@ async def test_a_running_job_shows_how_far_each_file_is(world: World, open_app: 
     app = open_app()
     async with app.run_test(size=(100, 30)) as pilot:
         await pilot.press("h")
-        await until(pilot, lambda: "1 running" in text(app))
+        await until(pilot, lambda: "1 importing" in text(app))
         assert "25 % of 100 B" in text(app)
         assert "adapter_config.json" in text(app)
         assert "Invoices [red]x[/red]" in text(app)
@@ -181,7 +181,7 @@ async def test_a_ledger_that_the_disk_does_not_give_is_said_and_ends_nothing(
     app = open_app()
     async with app.run_test(size=(100, 30)) as pilot:
         await pilot.press("h")
-        await until(pilot, lambda: "1 done" in text(app))
+        await until(pilot, lambda: "1 imported" in text(app))
         await until(pilot, lambda: app.harvest._watched is not None)  # opened when it is read
         app.harvest._watched._db.execute("DROP TABLE jobs")
         await until(pilot, lambda: "can't be read" in text(app))
