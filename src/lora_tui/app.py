@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual._path import CSSPathType
 from textual.binding import BindingType
@@ -15,6 +15,9 @@ from lora_tui.screens.models import ModelsScreen
 from lora_tui.tui.base_screen import CacheScreen
 from lora_tui.tui.cache_app import CacheApp
 from lora_tui.widgets.bindings import bound
+
+if TYPE_CHECKING:
+    from lora_tui.cache.jobs import JobQuery
 
 # Only the list of models is imported at once, so that the first frame comes soon. Each other screen
 # is imported by the action that opens it.
@@ -136,6 +139,13 @@ class LoraTuiApp(CacheApp):
 
         if not isinstance(self.screen, TransfersScreen):
             self.push_screen(TransfersScreen())
+
+    def open_jobs(self, narrowed: JobQuery) -> None:
+        """Show the training jobs that match."""
+        from lora_tui.screens.jobs import JobsScreen
+
+        if not isinstance(self.screen, JobsScreen):
+            self.push_screen(JobsScreen(narrowed))
 
     def action_jobs(self) -> None:
         """Show the training jobs."""

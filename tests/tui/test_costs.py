@@ -71,6 +71,17 @@ async def test_a_key_groups_by_another_kind_and_another_goes_back(
         assert "by status" in await opened(app, pilot, "B B")
 
 
+async def test_enter_opens_the_jobs_of_the_line(spent: Library, open_app: Open) -> None:
+    app = open_app()
+    async with app.run_test(size=(120, 30)) as pilot:
+        await opened(app, pilot, "B", "j enter")  # by status: failed, completed
+        text = screen_text(app)
+        assert "Jobs" in text.splitlines()[0]
+        assert "2 of 3 jobs" in text
+        await pilot.press("escape", "escape")
+        assert isinstance(app.screen, CostsScreen)
+
+
 async def test_another_period_narrows_the_sums(spent: Library, open_app: Open) -> None:
     app = open_app()
     async with app.run_test(size=(80, 24)) as pilot:

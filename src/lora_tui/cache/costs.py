@@ -238,7 +238,7 @@ def _month_at(moment: int) -> _Month:
     """The month of a time in microseconds since 1970."""
     start = clock.month_start(clock.moment_of(moment) or clock.now())
     before = microseconds(clock.next_month(start))
-    return _Month(microseconds(start), max(before, moment + 1), f"{start:%Y-%m}")
+    return _Month(microseconds(start), max(before, moment + 1), f"{start.year:04}-{start.month:02}")
 
 
 def _names_of_datasets(db: sqlite3.Connection) -> dict[str, str]:

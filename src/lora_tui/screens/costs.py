@@ -17,6 +17,7 @@ from textual.widgets import Static
 from lora_tui import clock
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.costs import read_costs, why_unread
+from lora_tui.cache.jobs import JobQuery
 from lora_tui.cache.metadata import get_sync_state
 from lora_tui.reports.cost_table import TableRow, cost_rows
 from lora_tui.reports.costs import By, Costs, Group, Line, Period, money, remarks
@@ -140,10 +141,40 @@ class CostsScreen(ListScreen[Line]):
     @property
     def can_select(self) -> bool:
         """Whether the line has runs to show."""
-        return False
+        return self.chosen is not None and self._jobs_of(self.chosen) is not None
 
     def open_row(self, row: Line) -> None:
         """Show the jobs of the line."""
+        query = self._jobs_of(row)
+        if query is not None:
+            self.lora.open_jobs(query)
+
+    def _jobs_of(self, line: Line) -> JobQuery | None:
+        """The query that finds the jobs of a line; None if none does."""
+        value, costs = line.group.value, self._costs
+        if costs is None or value is None or not line.sums.runs:
+            return None
+        start, before = costs.period
+        if costs.by is By.MONTH:
+            month = clock.local_day(f"{value}-01")
+            if month is None:
+                return None
+            following = clock.next_month(month)
+            start = month if start is None else max(start, month)
+            before = following if before is None else min(before, following)
+        query = JobQuery(created_from=start, created_before=before)
+        match costs.by:
+            case By.DATASET:
+                return query._replace(dataset=value)
+            case By.PRESET:
+                return query._replace(preset=value)
+            case By.GPU:
+                return query._replace(gpu=value)
+            case By.BASE_MODEL:
+                return query._replace(base_model=value)
+            case By.STATUS:
+                return query._replace(statuses=frozenset({value}))
+        return query
 
     def say_empty(self, panel: StatePanel) -> None:
         """Say why there is nothing."""

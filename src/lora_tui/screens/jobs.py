@@ -75,10 +75,11 @@ class JobsScreen(TableScreen):
         bound("models.copy_id", "copy_id", "Copy id", show=False, tooltip="Copy the id of the job"),
     ]
 
-    def __init__(self) -> None:
+    def __init__(self, narrowed: JobQuery | None = None) -> None:
+        """`narrowed`: the filters to begin with."""
         super().__init__()
         self.rows: Rows[JobRow] = Rows(self._fetch)
-        self.job_query = JobQuery()
+        self.job_query = narrowed or JobQuery()
         self._list: JobList | None = None
         self._everything = 0
         self._ticking: Timer | None = None
@@ -97,7 +98,7 @@ class JobsScreen(TableScreen):
     def on_mount(self) -> None:
         """Read the list, in the order of the last run."""
         state = self.lora.view_state
-        self.job_query = JobQuery(sort=state.jobs_sort, reverse=state.jobs_reverse)
+        self.job_query = self.job_query._replace(sort=state.jobs_sort, reverse=state.jobs_reverse)
         self.view.columns = JOB_COLUMNS.valid_keys(state.jobs_columns)
         self._ticking = self.set_interval(_TICK_SECONDS, self.while_alive(self._tick), pause=True)
         self.refresh_list()

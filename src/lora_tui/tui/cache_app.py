@@ -35,6 +35,7 @@ from lora_tui.tui.view_state import ViewMemory, ViewState
 from lora_tui.widgets.screen_bars import StatusBar
 
 if TYPE_CHECKING:
+    from lora_tui.cache.jobs import JobQuery
     from lora_tui.config.shown import Settings
     from lora_tui.engine.account_form import AccountForm
     from lora_tui.engine.writers import Writers
@@ -121,6 +122,10 @@ class CacheApp(BaseApp):
     @abstractmethod
     def open_job(self, job_id: str) -> None:
         """Show one training job."""
+
+    @abstractmethod
+    def open_jobs(self, narrowed: JobQuery) -> None:
+        """Show the jobs that match."""
 
     @abstractmethod
     def action_login(self) -> None:
