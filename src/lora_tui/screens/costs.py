@@ -165,7 +165,8 @@ class CostsScreen(ListScreen[Line]):
         query = JobQuery(created_from=start, created_before=before)
         match costs.by:
             case By.DATASET:
-                return query._replace(dataset=value)
+                has_no_name = line.label.endswith((f"({value[:8]})", f" {value[:8]}"))
+                return query._replace(dataset=value if has_no_name else line.label)
             case By.PRESET:
                 return query._replace(preset=value)
             case By.GPU:
