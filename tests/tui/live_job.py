@@ -64,10 +64,10 @@ def point(number: int, **changes: Any) -> MetricPoint:
     return MetricPoint(**{**values, **changes})
 
 
-def put_points(library: Library, points: Iterable[MetricPoint]) -> None:
+def put_points(library: Library, points: Iterable[MetricPoint], job: str = JOB) -> None:
     with closing(open_cache(library.path)) as db, transaction(db, Topic.CURVES):
-        metrics.add_points(db, JOB, list(points))
-        metrics.draw_curve(db, JOB)
+        metrics.add_points(db, job, list(points))
+        metrics.draw_curve(db, job)
 
 
 def put_live_job(library: Library, **changes: Any) -> None:

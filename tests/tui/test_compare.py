@@ -28,7 +28,8 @@ from lora_tui.widgets.charts.curve_plot import PlotStyle
 from lora_tui.widgets.charts.overlay_chart import OverlayChart, draw_overlay, overlay_curve
 from lora_tui.widgets.difference_table import DifferenceTable, table_lines
 from tests.tui.conftest import Open, screen_text, toasts, until
-from tests.tui.library import HOSTILE_NAMES, FakeWriters, Library, model_row
+from tests.tui.library import HOSTILE_NAMES, FakeWriters, Library, identifier, model_row
+from tests.tui.live_job import point, put_points
 
 SMALL, WIDE = (80, 24), (160, 48)
 
@@ -55,6 +56,32 @@ def models(library: Library) -> Library:
     library.fill(0)
     library.put_models(*(model_row(number, configuration=settings(number)) for number in range(7)))
     return library
+
+
+async def test_v_overlays_each_metric_that_was_logged(models: Library, open_app: Open) -> None:
+    for number in range(2):
+        logged = [point(n, throughput=None, learning_rate=1e-4 * (number + 1)) for n in range(60)]
+        put_points(models, logged, identifier("job", number))
+    app = open_app()
+    async with app.run_test(size=WIDE) as pilot:
+        screen = await compared(pilot, 2)
+        chart, seen = screen.chart, []
+        for _ in range(5):
+            await pilot.press("v")
+            await until(pilot, lambda: not list(screen.workers))
+            seen.append(chart.lines(chart.content_size.width)[0][0][0])
+            if seen[-1] == "Learning rate":
+                await pilot.press("right")
+                assert chart.readings() == [1e-4, 2e-4]
+                assert "1e-4" in screen_text(app)
+                chart.hide_crosshair()
+        assert seen == [
+            "Validation loss",
+            "Learning rate",
+            "Gradient norm",
+            "GPU utilisation",
+            "Training loss",
+        ]
 
 
 async def compared(pilot: Pilot[None], count: int = 3) -> CompareScreen:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Final, NamedTuple
 
@@ -11,10 +11,11 @@ from lora_tui.cache.jobs import get_job
 from lora_tui.cache.metrics import get_curve, moment_of, number_of
 from lora_tui.cache.runs import gc_paused
 from lora_tui.curves.metrics_series import TRAINING, VALIDATION, MetricRun
-from lora_tui.curves.series import from_curve
+from lora_tui.curves.series import Logged, Series, from_curve
 
 _OTHER: Final = frozenset({"job_id", "timestamp", "id", "step", "epoch"})
 _AT_ONCE: Final = 20_000
+_FIRST_POINTS: Final = 200
 
 
 class Mark(NamedTuple):
@@ -115,6 +116,33 @@ def read_newer(db: sqlite3.Connection, job_id: str, mark: Mark, known: int) -> l
     return found if total == known + sum(len(points.steps) for points in found) else None
 
 
+def logged_columns(db: sqlite3.Connection, job_ids: Iterable[str]) -> list[str]:
+    """The metrics that some of these runs logged at one of their first points."""
+    columns = metric_columns(db)
+    tests = ", ".join(f"max({name} IS NOT NULL)" for name in map(_quoted_one, columns))
+    sql = (
+        f"SELECT {tests} FROM (SELECT * FROM metrics WHERE job_id = ?"
+        f" ORDER BY timestamp, id LIMIT {_FIRST_POINTS})"
+    )
+    found = [db.execute(sql, [job_id]).fetchone() for job_id in job_ids]
+    return [name for at, name in enumerate(columns) if any(row[at] for row in found)]
+
+
+def read_metric(db: sqlite3.Connection, job_id: str, column: str) -> Series:
+    """One metric of a run, as the training loss of a series. Raises ValueError for no metric."""
+    if column not in metric_columns(db):
+        raise ValueError(column)
+    name = _quoted_one(column)
+    sql = (
+        f"SELECT step, {name} FROM metrics WHERE job_id = ? AND {name} IS NOT NULL"
+        " ORDER BY timestamp, id"
+    )
+    with gc_paused():
+        return Series.from_logged(
+            [Logged(step, number_of(value), None) for step, value in db.execute(sql, [job_id])]
+        )
+
+
 def _points(
     db: sqlite3.Connection, columns: Sequence[str], job_id: str, after: Mark | None
 ) -> Iterator[Points]:
@@ -151,4 +179,8 @@ def _numbers(column: Sequence[float | str | None]) -> Sequence[float | None]:
 
 
 def _quoted(columns: Sequence[str]) -> str:
-    return ", ".join(f'"{name}"' for name in columns)
+    return ", ".join(map(_quoted_one, columns))
+
+
+def _quoted_one(column: str) -> str:
+    return f'"{column}"'

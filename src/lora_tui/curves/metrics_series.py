@@ -60,6 +60,12 @@ _CHARTS: Final = (
     Chart("throughput", "Throughput", ("throughput",)),
     Chart("gpu_utilization", "GPU utilisation", ("gpu_utilization",), "%"),
 )
+NEVER_SMOOTHED: Final = frozenset(
+    {
+        VALIDATION,
+        *(column for chart in _CHARTS if not chart.is_smoothed for column in chart.columns),
+    }
+)
 KNOWN_COLUMNS: Final = tuple(column for chart in _CHARTS for column in chart.columns)
 
 

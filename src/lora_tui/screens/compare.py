@@ -14,8 +14,10 @@ from textual.containers import Vertical
 
 from lora_tui import clock
 from lora_tui.cache.changes import Topic
+from lora_tui.cache.metric_columns import logged_columns, read_metric
 from lora_tui.cache.models import get_model
 from lora_tui.cache.runs import Run, get_run, get_run_version
+from lora_tui.curves.metrics_series import LOSS, VALIDATION
 from lora_tui.curves.series import Series
 from lora_tui.errors import LoraTuiError
 from lora_tui.reports import MIN_COMPARED
@@ -36,7 +38,8 @@ _WIDE: Final = 120
 _SHORT: Final = 20
 _HIGH: Final = 34
 _COLUMN: Final = 15
-_UNREAD: Final = Run(Series.from_points(()), None)
+_NO_POINTS: Final = Series.from_points(())
+_UNREAD: Final = Run(_NO_POINTS, None)
 _SHOWN: Final = frozenset({Topic.MODELS, Topic.DATASETS, Topic.JOBS, Topic.CURVES})
 
 
@@ -63,9 +66,9 @@ class CompareScreen(ChartScreen):
         ),
         bound(
             "compare.validation",
-            "validation",
-            "Val. loss",
-            tooltip="Show validation or training losses",
+            "metric",
+            "Metric",
+            tooltip="Show the next metric: losses, learning rate, gradient norm and others",
         ),
         bound(
             "compare.curves",
@@ -107,6 +110,8 @@ class CompareScreen(ChartScreen):
         self._runs: dict[str, Run] = {}
         """The runs that were read, by job."""
         self._versions: dict[str, object] = {}
+        self._metrics: dict[tuple[str, str], tuple[object, Series]] = {}
+        """Version and values of other metrics than the losses, by job and metric."""
         self._is_loading = True
         """Whether curves are still to be fetched."""
         self._load_error = ""
@@ -179,9 +184,47 @@ class CompareScreen(ChartScreen):
         self.chart.display = not self.chart.display
         self.refresh_bindings()
 
-    def action_validation(self) -> None:
-        """Show validation or training losses."""
-        self.chart.validation = not self.chart.validation
+    def action_metric(self) -> None:
+        """Show the next metric that one of the runs has logged; after the last one the losses."""
+        models = self._comparison.models if self._comparison else ()
+        jobs = [model.job_id for model in models if model.job_id]
+        found = [name for name in logged_columns(self.db, jobs) if name not in LOSS.columns]
+        metrics = [*LOSS.columns, *found]
+        shown = self.chart.metric or LOSS.columns[self.chart.validation]
+        at = metrics.index(shown) if shown in metrics else -1
+        metric = metrics[(at + 1) % len(metrics)]
+        self.chart.validation = metric == VALIDATION
+        self.chart.metric = "" if metric in LOSS.columns else metric
+        self._read_metric()
+        self._show_curves()
+        self.refresh_bindings()
+
+    def _read_metric(self) -> None:
+        """Read, in threads, the metric of the runs whose points were read."""
+        metric = self.chart.metric
+        if not metric:
+            return
+        for job_id, version in self._versions.items():
+            key = (job_id, metric)
+            if self._metrics.get(key, (None, None))[0] != version:
+                self._metrics[key] = (version, self._metrics.get(key, (None, _NO_POINTS))[1])
+                take = partial(self._take_metric, key, version)
+                read = partial(read_metric, job_id=job_id, column=metric)
+                self.read(read, take, exclusive=f"metric {job_id}")
+
+    def _take_metric(self, key: tuple[str, str], version: object, series: Series) -> None:
+        self._metrics[key] = (version, series)
+        self._show_curves()
+
+    def _show_curves(self) -> None:
+        models, metric = self._comparison.models if self._comparison else (), self.chart.metric
+        runs = [self._runs.get(model.job_id, _UNREAD) for model in models]
+        curves = [run.series for run in runs]
+        if metric:
+            curves = [
+                self._metrics.get((model.job_id, metric), (None, _NO_POINTS))[1] for model in models
+            ]
+        self.chart.show(curves, otherwise=self._no_curve_reason)
         self.refresh_bindings()
 
     def action_shares(self) -> None:
@@ -240,7 +283,7 @@ class CompareScreen(ChartScreen):
         without = frozenset(number for number, curve in enumerate(curves) if not len(curve))
         title = self.query_one(TitleBar)
         title.detail = f"{len(models)} models" + (f", {gone} not found" if gone else "")
-        self.chart.show(curves, otherwise=self._no_curve_reason)
+        self._show_curves()
         self.query_one(ComparedModels).show(
             self._comparison, without, "loading…" if self._is_loading else "no curve"
         )
@@ -276,6 +319,7 @@ class CompareScreen(ChartScreen):
                 self._versions[job_id] = version
                 read = partial(get_run, job_id=job_id)
                 self.read(read, partial(self._show_run, job_id), exclusive=f"run {job_id}")
+        self._read_metric()
 
     def _show_run(self, job_id: str, run: Run) -> None:
         self._runs[job_id] = run

@@ -1,4 +1,4 @@
-"""The loss curves of several models in one chart, each with its letter and values."""
+"""One metric of several models in one chart, each with its letter and values."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from rich.cells import cell_len
 from textual.reactive import reactive
 
 from lora_tui import formats
+from lora_tui.curves.metrics_series import NEVER_SMOOTHED, TRAINING, label_of
 from lora_tui.curves.series import Series, Smoothing
 from lora_tui.reports import MAX_COMPARED
 from lora_tui.reports.compare import LETTERS
@@ -25,6 +26,7 @@ from lora_tui.widgets.charts.curve_plot import (
     PlotStyle,
     Window,
 )
+from lora_tui.widgets.charts.metric_text import metric_text
 from lora_tui.widgets.charts.plot_frame import (
     BELOW_AXIS,
     Dot,
@@ -72,6 +74,8 @@ class OverlayChart(ZoomableChart):
     """The index of the curve drawn over the others; None for the first."""
     validation: reactive[bool] = reactive(False)
     """Whether to draw validation losses instead of training losses."""
+    metric: reactive[str] = reactive("")
+    """The column of the metric that is drawn as training loss; empty for the losses."""
     by_percent: reactive[bool] = reactive(False)
     """Whether to draw over percent of the run instead of steps."""
 
@@ -158,6 +162,8 @@ class OverlayChart(ZoomableChart):
             return [heading, *rows]
         has_points = any(len(series) for series in self._curves)
         reason = "No validation losses were logged" if has_points else self._message
+        if self.metric:
+            reason = f"No values yet: {label_of(self.metric).lower()}"
         blank: Line = [("", "muted")]
         text = normalize_width(reason, ascii_only=self.ascii_only)
         indent = " " * max(0, (width - cell_len(text)) // 2)
@@ -175,6 +181,7 @@ class OverlayChart(ZoomableChart):
     def _heading(self, overlay: Overlay, width: int) -> Line:
         """The heading: which losses are drawn, and the chart options."""
         loss = "Validation loss" if self.validation else "Training loss"
+        loss = label_of(self.metric) if self.metric else loss
         facts = [SMOOTHED[self._smooths]]
         facts.append("over % of the run" if self.by_percent else "over steps")
         if self.plot_style.log_scale:
@@ -190,7 +197,8 @@ class OverlayChart(ZoomableChart):
         """The crosshair's position, and letter and loss of each model; spaced by the width."""
         number = (formats.percent if self.by_percent else formats.step)(self.crosshair or 0.0)
         place = number if self.by_percent else f"step {number}"
-        values = [formats.loss(value) for value in self.readings()]
+        column = self.metric or TRAINING
+        values = [metric_text(column, value) for value in self.readings()]
         forms = ((place, "  ", " "), (number, "  ", " "), (number, " ", " "), (number, " ", ""))
         for shown, gap, between in forms:
             spans: list[Span] = [(shown, "strong")]
@@ -214,7 +222,8 @@ class OverlayChart(ZoomableChart):
     @property
     def _smooths(self) -> Smoothing:
         """The smoothing of training losses; validation losses are never smoothed."""
-        return Smoothing.OFF if self.validation else self.plot_style.smoothing
+        is_plain = self.validation or self.metric in NEVER_SMOOTHED
+        return Smoothing.OFF if is_plain else self.plot_style.smoothing
 
     def _shown(self, width: int, smoothing: Smoothing) -> list[Curve]:
         return [
@@ -231,7 +240,14 @@ class OverlayChart(ZoomableChart):
 
     def _overlay(self) -> Overlay:
         width, height = self.content_size
-        view = (self.plot_style, self.validation, self.by_percent, self.window, self.front_curve)
+        view = (
+            self.plot_style,
+            self.validation,
+            self.metric,
+            self.by_percent,
+            self.window,
+            self.front_curve,
+        )
         key = (width, height, *view)
         if self._drawn is None or self._drawn[0] != key:
             is_smoothed_log = self._smooths and self.plot_style.log_scale
