@@ -135,7 +135,7 @@ COMMANDS = (
         inner=(
             Command(
                 "show",
-                "jobs:show_job",
+                "show_job:show_job",
                 "Show one training job (from the cache)",
                 options.show_job_options,
                 examples=(("jobs show b81d4e07", "the job with this id in `lora-tui jobs`"),),
