@@ -61,7 +61,8 @@ def train(sandbox: Sandbox) -> None:
 
 
 def kinds(webhook: Webhook) -> list[Any]:
-    return [body["kind"] for body in webhook.got]
+    """Without a result that may expire: seeded rows are up to an hour old."""
+    return [body["kind"] for body in webhook.got if body["kind"] != "result_expiring"]
 
 
 def test_an_open_application_tells_of_a_run_that_failed_once(
@@ -87,12 +88,12 @@ def test_the_application_leaves_alerts_to_the_harvest_where_that_is_set(
 
     assert run("--harvest", "--once").code == 0
     assert kinds(webhook) == ["job_finished"]
-    assert "/5 stars" in webhook.got[0]["message"]
+    assert any("/5 stars" in body["message"] for body in webhook.got)
     train(sandbox)
     run("--harvest", "--once")
     run("--harvest", "--once")
     assert sorted(kinds(webhook)) == ["job_failed", "job_finished", "job_finished"]
-    assert len({body["event_id"] for body in webhook.got}) == 3
+    assert len({body["event_id"] for body in webhook.got}) == len(webhook.got)
 
 
 def test_the_harvest_sends_nothing_where_the_application_does(

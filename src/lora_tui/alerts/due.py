@@ -21,7 +21,7 @@ from lora_tui.opinion import live_warnings
 from lora_tui.text import terminal_safe
 
 _URGENT: Final = (Subject.NOT_A_NUMBER, Subject.DIVERGENCE, Subject.STALLED)
-_MOST_POINTS: Final = 20_000
+_MOST_POINTS: Final = 4_000
 """Of a run, the newest."""
 _MOST_OF_A_KIND: Final = 200
 """Events of one round; the next round has the others."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from sqlite3 import Connection
@@ -15,6 +17,7 @@ from lora_tui.alerts.sender import APPLICATION, AlertSender, project_of, sends
 from lora_tui.config.table import Profile
 from lora_tui.errors import LoraTuiError
 
+_SECONDS: Final = 15.0
 _log: Final = logging.getLogger("lora_tui.engine")
 
 
@@ -27,6 +30,7 @@ class AlertWatch:
         """`cache` opens the cache."""
         self._profile, self._cache = profile, cache
         self._sender = AlertSender(profile)
+        self._looked_at = -math.inf
         self._lock = threading.Lock()
         """Guards the fields below."""
         self._thread: threading.Thread | None = None
@@ -43,11 +47,17 @@ class AlertWatch:
 
     def look(self) -> None:
         """Send what is due; returns at once. Once more later, if it is at work."""
+        self._looked_at = time.monotonic()
         with self._lock:
             self._again = True
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="alerts", daemon=True)
                 self._thread.start()
+
+    def look_at_running(self) -> None:
+        """Like `look`, after new points; at most every `_SECONDS`, as each look reads all runs."""
+        if time.monotonic() - self._looked_at >= _SECONDS:
+            self.look()
 
     def wait(self) -> None:
         """Wait until it has nothing more to do."""

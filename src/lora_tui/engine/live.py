@@ -48,6 +48,8 @@ class Needs(NamedTuple):
     online: Callable[[], OnlineWriters]
     leads: Callable[[], bool]
     """Whether this engine is the one that syncs the cache by itself."""
+    changed: Callable[[], None] = lambda: None
+    """Called after new points were read, and after a job has ended."""
 
 
 class LiveSync:
@@ -159,6 +161,8 @@ class LiveSync:
                 points.finish(db, job_id)
         if self._due:
             self._due = online.sync().skipped
+        if tally.points or ended:
+            self._needs.changed()
         if tally.more:
             return REQUEST_SECONDS
         self._empty = 0 if tally.points else self._empty + 1

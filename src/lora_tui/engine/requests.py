@@ -83,7 +83,7 @@ class Requests:
         )
         self._weights = WeightAnalysis(self._cache)
         self._alerts = AlertWatch.of(profile, self._cache) if connect else None
-        needs = Needs(self._cache, self._online, self._is_leader)
+        needs = Needs(self._cache, self._online, self._is_leader, self._look_for_alerts)
         self._live = LiveSync(needs, seconds=live_interval) if live_interval and connect else None
         self._closed = False
         calls: tuple[Callable[..., Any], ...] = (
@@ -269,6 +269,10 @@ class Requests:
                     if self._leads:
                         self._leader = stack.pop_all()
             return self._leads
+
+    def _look_for_alerts(self) -> None:
+        if self._alerts is not None:
+            self._alerts.look_at_running()
 
     def _require_profile(self) -> Profile:
         if self._profile is None:
