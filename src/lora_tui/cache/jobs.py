@@ -15,7 +15,6 @@ from lora_tui.cache.records import delete_records, moment_text, put_rows, row_of
 from lora_tui.cache.search import id_prefix
 from lora_tui.cache.sums import SUMMED, columns_of
 from lora_tui.clock import microseconds
-from lora_tui.domain.cost_records import micro_dollars
 from lora_tui.json_values import parse_json, row_json
 
 if TYPE_CHECKING:
@@ -243,6 +242,8 @@ def fill_sums(db: sqlite3.Connection) -> None:
 
 
 def _micros(cost: object) -> int | None:
+    from lora_tui.domain.cost_records import micro_dollars
+
     return micro_dollars(cost) if isinstance(cost, float | int) else None
 
 
