@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 
 import pytest
+from textual.app import App
 from textual.widgets import Static
 
 from lora_tui.app import LoraTuiApp
@@ -163,6 +164,34 @@ async def test_a_new_notification_is_a_toast_once(library: Library, open_app: Op
     again = open_app()
     async with again.run_test(size=SIZE):
         assert toasts(again) == []
+
+
+@pytest.mark.parametrize(
+    ("wanted", "written"),
+    [
+        (None, ""),
+        ("bell", "\x07"),
+        ("osc9", "\x1b]9;lora-tui: T: 4;1;done\x07"),
+        ("both", "\x07\x1b]9;lora-tui: T: 4;1;done\x07"),
+    ],
+)
+async def test_the_terminal_tells_of_a_new_notification_where_that_is_wanted(
+    library: Library,
+    open_app: Open,
+    monkeypatch: pytest.MonkeyPatch,
+    wanted: str | None,
+    written: str,
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(App, "bell", lambda _app: said.append("\x07"))
+    library.fill()
+    app = open_app(terminal_alerts=wanted, bell=False)
+    async with app.run_test(size=SIZE) as pilot:
+        assert app._driver is not None
+        app._driver.write = said.append  # type: ignore[method-assign]
+        library.put_notices(notice_row(0, title="T", message="4;1;done\x07\x1b]0;x", model_id=None))
+        await until(pilot, lambda: len(toasts(app)) == 1)
+        assert "".join(said).replace("]0;x", "") == written
 
 
 @pytest.mark.parametrize(("new", "failed"), [(2, 0), (40, 0), (3, 1)])

@@ -318,6 +318,15 @@ class Preferences(NamedTuple):
             at_once=True,
         ),
     ] = True
+    terminal_alerts: Annotated[
+        str | None,
+        Setting(
+            Choice(("bell", "osc9", "both"), "off"),
+            "how the terminal tells of new notifications: `bell`, `osc9` (a message of the desktop,"
+            " where the terminal can), `both`",
+            unset="off",
+        ),
+    ] = None
     sync_interval: Annotated[
         float,
         Setting(

@@ -35,6 +35,9 @@ class Announcements:
             self._show(new[0])
         else:
             self._show_count(new)
+        self._app.alert_terminal(
+            f"{new[0].title}: {new[0].message}" if len(new) == 1 else f"{len(new)} notifications"
+        )
         self._remember([notice.id for notice in new])
 
     def _show(self, notice: Notification) -> None:

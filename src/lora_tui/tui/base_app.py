@@ -250,6 +250,16 @@ class BaseApp(App[None], StartsCalls):
         if self.preferences.bell:
             super().bell()
 
+    def alert_terminal(self, text: str) -> None:
+        """Ring the bell, and let the terminal show a message, where the preferences want that."""
+        wanted = self.preferences.terminal_alerts
+        if wanted in ("bell", "both"):
+            super().bell()
+        if wanted in ("osc9", "both") and self._driver is not None:
+            # words first: a text that begins with a number would be a progress bar in some
+            line = terminal_safe(f"lora-tui: {text}", limit=200)
+            self._driver.write(f"\x1b]9;{line}\x07")
+
     def copy(self, text: str, *, what: str | None = None) -> None:
         """Copy text to the clipboard of the user's terminal (OSC 52).
 
