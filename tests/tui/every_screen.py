@@ -32,6 +32,7 @@ class Way(NamedTuple):
 
 SCREENS: Final[dict[str, Way]] = {
     "model": Way(("enter",), works=("i",), reads=True),
+    "job": Way(("J",), below=("enter",), works=("o",), reads=True),
     "compare": Way(("c",), below=("space", "j", "space", "k"), works=("e",), reads=True),
     "jobs": Way(("w",)),
     "transfers": Way(("t",), works=("p",), reads=True),

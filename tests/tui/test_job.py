@@ -181,7 +181,7 @@ async def test_a_failed_job_tells_why_and_y_copies_it(library: Library, open_app
     put_job(library, status="failed", error_message="CUDA out of memory", error_stack=stack)
     app = open_app()
     async with job_page(app, (80, 24)) as pilot:
-        assert "CUDA out of memory" in screen_text(app)
+        assert "✗ CUDA out of memory" in screen_text(app).splitlines()[4]
         await pilot.press("G")
         assert "step59" in screen_text(app)
         await pilot.press("y")

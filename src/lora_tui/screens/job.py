@@ -18,7 +18,7 @@ from lora_tui.cache.recent_steps import recent_steps
 from lora_tui.cache.runs import LiveJudgement, judge_live
 from lora_tui.domain import Job, Model
 from lora_tui.domain.run_progress import progress_of
-from lora_tui.opinion import Comparison, compare_with_rating
+from lora_tui.opinion import Comparison, Kind, Severity, compare_with_rating
 from lora_tui.screens.cancel_job import ask_to_cancel, can_cancel
 from lora_tui.screens.chart_screen import CHART_ACTIONS, CHART_KEYS, Scrolled
 from lora_tui.screens.metrics_screen import METRICS_KEYS, MetricsScreen
@@ -192,8 +192,16 @@ class JobScreen(MetricsScreen):
         self.query_one(LiveWarnings).show(warnings)
         opinion, comparison = judgement.opinion, None
         if opinion is not None:
-            told = {warning.kind for warning in warnings}
-            rest = tuple(found for found in opinion.findings if found.kind not in told)
+            told: set[tuple[Kind, Severity | None]]
+            told = {(warning.kind, None) for warning in warnings}
+            if job.status in RUNNING:
+                # it speaks of the last point, and of a stored rating
+                told.add((Kind.VALIDATION, Severity.NOTE))
+            rest = tuple(
+                found
+                for found in opinion.findings
+                if told.isdisjoint({(found.kind, None), (found.kind, found.severity)})
+            )
             opinion = replace(opinion, findings=rest)
             comparison = Comparison(None, judgement.if_it_ended_now.sentence)
             if self._model is not None:

@@ -50,7 +50,7 @@ class JobHeader(StyledLines):
 def header_lines(
     job: Job, progress: RunProgress, width: int, *, ascii_only: bool = False
 ) -> list[Line]:
-    """Name, status and settings (on a line of their own where they don't fit); bar; costs."""
+    """Name and status; settings, on the same line where they fit; bar; times and costs; error."""
     between = " - " if ascii_only else " · "
     name = normalize_width(job.dataset_name or "Training job", ascii_only=ascii_only)
     status = status_span(job.status, ascii_only=ascii_only)
@@ -69,6 +69,9 @@ def header_lines(
         lines.append([(fit(settings, width, ascii_only=ascii_only), "muted")])
     lines.append(_bar_line(job, progress, width, ascii_only=ascii_only))
     lines.append(_flow(time_and_cost(job, progress), width))
+    if job.status == "failed" and job.error_message:
+        reason = f"{'x' if ascii_only else '✗'} {' '.join(job.error_message.split())}"
+        lines.append([(fit(reason, width, ascii_only=ascii_only), "failed")])
     return lines
 
 
