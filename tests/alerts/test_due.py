@@ -41,6 +41,7 @@ def put(db: sqlite3.Connection) -> Put:
         row = {
             "id": "0000abcd-0000-4000-8000-000000000000",
             "dataset_id": "d1",
+            "external_job_id": "w-1",
             "status": status,
             "completed_at": moment,
             "updated_at": moment or timestamp_text(NOW),
@@ -94,6 +95,11 @@ def test_a_finished_run_comes_with_its_stars(db: sqlite3.Connection, put: Put) -
     [alert] = due(db)
     assert (alert.kind, alert.model_id) == (Kind.FINISHED, "m1")
     assert "4/5 stars" in alert.message
+
+
+def test_an_adapter_that_was_pushed_is_no_finished_run(db: sqlite3.Connection, put: Put) -> None:
+    put("completed", ended=25, external_job_id=None)
+    assert due(db) == []
 
 
 def test_a_result_that_nobody_harvests_is_told_before_it_is_lost(

@@ -34,7 +34,7 @@ def due_alerts(
     for job in _ended(db, since):
         if job.status == "failed":
             yield failed(job, project, now)
-        elif job.status == "completed":
+        elif job.status == "completed" and job.external_job_id:  # else it was pushed, not trained
             found = _of_result(db, job, project, now)
             if found is not None:
                 yield found

@@ -88,7 +88,8 @@ class AlertSender:
         with open_sent(self._profile, now) as sent:
             if sent is None:
                 return None
-            sent.save()  # the time from which events count is that of the first look
+            if sent.is_new:
+                sent.save()  # the time from which events count is that of the first look
             return sent.since(now)
 
     def keep(self, alert: Alert) -> None:

@@ -29,12 +29,12 @@ class SentAlerts:
     def __init__(self, path: Path, now: datetime) -> None:
         """Read the file. `now` is the time from which events are sent if there is none yet."""
         self._path = path
-        exists = path.exists()
+        self.is_new = not path.exists()
         read = read_object(path, _MOST_BYTES)
         began = parse_timestamp(read.get("began"))
         if began is None:
             # a damaged file: send again rather than not at all
-            began = now - HORIZON if exists else now
+            began = now if self.is_new else now - HORIZON
         self._began = began
         self._sent = {
             str(event): str(moment) for event, moment in mapping(read.get("sent")).items()
