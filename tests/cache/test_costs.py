@@ -197,7 +197,11 @@ def test_every_grouping_has_the_same_total(
         ids = [row[0] for row in db.execute("SELECT id FROM cost_records").fetchall()]
         records.delete_records(db, "cost_records", ids)
     put(db, *runs, *billed)
-    totals = {costs.read_costs(db, by, period).total for by in By}
+    totals = set()
+    for few in (0, 20_000):  # a query begins with the jobs, or with the records
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(costs, "_MANY", few)
+            totals |= {costs.read_costs(db, by, period).total for by in By}
     assert len(totals) == 1
     assert find_damage(db) is None
 

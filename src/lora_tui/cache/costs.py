@@ -32,11 +32,19 @@ _JOBS: Final = (
     "count(*), sum(j.micros), sum(j.micros IS NULL AND j.fate <> 3), sum(j.fate = 1),"
     " sum(CASE j.fate WHEN 1 THEN j.micros END), sum(CASE j.fate WHEN 2 THEN j.micros END)"
 )
+_FROM_JOBS: Final = "jobs j INDEXED BY jobs_costs"
 _BILLED: Final = (
     "(SELECT job_id FROM cost_records INDEXED BY cost_records_sums"
-    " WHERE job_id IS NOT NULL AND of_the_run AND micros IS NOT NULL GROUP BY job_id)"
+    " WHERE job_id IS NOT NULL AND of_the_run = 1 AND micros IS NOT NULL GROUP BY job_id) b"
+    f" CROSS JOIN {_FROM_JOBS} ON j.id = b.job_id WHERE 1"
 )
-"""The jobs whose own time has a record."""
+"""The jobs whose own time has a record: from the records, which is faster if they are few."""
+_BILLED_OF_MANY: Final = (
+    f"{_FROM_JOBS} WHERE EXISTS (SELECT 1 FROM cost_records r INDEXED BY cost_records_sums"
+    " WHERE r.job_id = j.id AND r.of_the_run = 1 AND r.micros IS NOT NULL)"
+)
+"""The same, from the jobs."""
+_MANY: Final = 20_000
 _COLUMNS: Final = {
     By.DATASET: "dataset_id",
     By.PRESET: "preset_id",
@@ -114,11 +122,10 @@ def _of_jobs(
 
     What does not count, because records say it, is subtracted.
     """
-    every = f"SELECT {{key}}, {_JOBS} FROM jobs j INDEXED BY jobs_costs WHERE {{time}} GROUP BY 1"
-    billed = (
-        f"SELECT {{key}}, {_JOBS} FROM {_BILLED} b CROSS JOIN jobs j INDEXED BY jobs_costs"
-        " ON j.id = b.job_id WHERE {time} GROUP BY 1"
-    )
+    every = f"SELECT {{key}}, {_JOBS} FROM {_FROM_JOBS} WHERE {{time}} GROUP BY 1"
+    (records,) = db.execute("SELECT count(*) FROM cost_records").fetchone()
+    source = _BILLED if records < _MANY else _BILLED_OF_MANY
+    billed = f"SELECT {{key}}, {_JOBS} FROM {source} AND {{time}} GROUP BY 1"
     for key, time, values in _queries(by, "j.created_at", period, months):
         for row in db.execute(every.format(key=key, time=time), values).fetchall():
             runs, cost, unknown, lost_runs, lost, so_far = (int(value or 0) for value in row[1:])
