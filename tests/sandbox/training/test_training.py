@@ -61,6 +61,7 @@ def test_two_jobs_run_and_log_a_point_of_every_metric_each_second(sandbox: Sandb
             assert after["progress"] > job["progress"]
             assert after["current_cost"] > job["current_cost"]
             assert after["current_metrics"]["training_loss"] == fresh[-1]["training_loss"]
+            assert after["current_metrics"]["validation_loss"] is not None
             assert after["updated_at"] > job["updated_at"]
 
 

@@ -122,8 +122,11 @@ def course_of(job: Mapping[str, Any], family: str) -> Course:
     )
 
 
-def current_metrics(row: Mapping[str, Any]) -> str:
-    """`training_jobs.current_metrics` after this point; what is not a number is null."""
+def current_metrics(row: Mapping[str, Any], before: str | None) -> str:
+    """`training_jobs.current_metrics` after this point; what is not a number is null.
+
+    `before`: its value until now, whose validation loss stays until there is another.
+    """
     numbers = {
         name: row[name] if isinstance(row[name], int | float) else None
         for name in (
@@ -131,6 +134,8 @@ def current_metrics(row: Mapping[str, Any]) -> str:
             *("throughput", "gpu_utilization", "step"),
         )
     }
+    if row["validation_loss"] is None:
+        numbers["validation_loss"] = json_object(before).get("validation_loss")
     return json.dumps(numbers)
 
 

@@ -37,7 +37,7 @@ def update_job(backend: Backend, job: Row, moment: datetime, **values: Any) -> N
     )
 
 
-def start_run(backend: Backend, job: Row, moment: datetime) -> None:
+def start_run(backend: Backend, job: Row, course: Course, moment: datetime) -> None:
     """A place is free: the GPU loads the base model."""
     update_job(
         backend,
@@ -46,6 +46,7 @@ def start_run(backend: Backend, job: Row, moment: datetime) -> None:
         status="initializing",
         current_stage="loading_model",
         started_at=timestamp_text(moment),
+        estimated_total_cost=round(course.price * course.points / 3600 * 1.1, 2),
     )
     _set_worker(backend, job, "IN_PROGRESS", None)
 
@@ -64,7 +65,7 @@ def log_point(backend: Backend, job: Row, course: Course, index: int, moment: da
         progress=round(100 * index / course.points, 2),
         current_epoch=row["epoch"],
         current_step=row["step"],
-        current_metrics=current_metrics(row),
+        current_metrics=current_metrics(row, job["current_metrics"]),
         current_cost=round(spent, 4),
     )
     return row

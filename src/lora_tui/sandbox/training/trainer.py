@@ -148,7 +148,8 @@ class Trainer:
         waiting = [job for job in jobs if job["status"] == "queued"]
         running = len(jobs) - len(waiting)
         for job in waiting[: max(0, PLACES - running)]:
-            start_run(self._backend, job, moment)
+            course = course_of(job, self._family_of(job["id"]))
+            start_run(self._backend, job, course, moment)
 
     def _queue(self, moment: datetime) -> None:
         if self._pausing(moment):
