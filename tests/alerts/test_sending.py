@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -20,8 +21,10 @@ from lora_tui.alerts.sender import AlertSender, project_of, send
 from lora_tui.alerts.sent import MOST, open_sent
 from lora_tui.config.table import Profile
 from lora_tui.errors import ConfigError, LoraTuiError, UnreachableError
+from lora_tui.harvest.source import Target
 from lora_tui.secret import Secret
 from tests.alerts.conftest import Webhook
+from tests.certificates import server_side
 
 PROJECT = Project("work", "https://project.example")
 
@@ -162,6 +165,26 @@ def test_a_private_address_is_refused_unless_it_is_allowed(profile: Profile, url
         send(private, alert())
     assert caught.value.remedy is not None
     assert "allow_private_urls" in caught.value.remedy
+
+
+def test_a_webhook_over_tls_must_be_the_host_that_the_url_names(
+    profile: Profile,
+    webhook: Webhook,
+    certificate: Path,
+    trust: Callable[[Path], None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    webhook.socket = server_side(certificate).wrap_socket(webhook.socket, server_side=True)
+    addresses = ("127.0.0.2", "127.0.0.1")  # nobody listens at the first one
+    monkeypatch.setattr(webhooks, "resolve_target", lambda *_, **__: Target("localhost", addresses))
+    url = f"https://localhost:{webhook.server_port}/x"
+    with pytest.raises(UnreachableError, match="certificate"):
+        send(profile._replace(alert_url=Secret(url)), alert())
+    trust(certificate)
+    send(profile._replace(alert_url=Secret(url)), alert(1))
+    assert [body["event_id"] for body in webhook.got] == [alert(1).event_id]
+    with pytest.raises(UnreachableError, match="certificate"):  # another name
+        send(profile._replace(alert_url=Secret(url.replace("localhost", "other.example"))), alert())
 
 
 def test_without_a_channel_the_remedy_names_the_settings(profile: Profile) -> None:

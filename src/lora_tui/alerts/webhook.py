@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
+import ssl
 from collections.abc import Sequence
 from typing import Final
-from urllib.parse import urlsplit
 
 import httpx
 from httpx_retries import RetryTransport
@@ -14,7 +14,7 @@ from lora_tui import __version__
 from lora_tui.errors import BackendError, ConfigError, LoraTuiError, UnreachableError
 from lora_tui.gateway.environment import httpx_proxy, proxy_for, tls_context
 from lora_tui.gateway.limited_transport import LimitedTransport
-from lora_tui.gateway.retry import RETRY
+from lora_tui.gateway.retry import RETRY, causes_of
 from lora_tui.harvest.failures import RefusedResultError, SourceUnreachableError
 from lora_tui.harvest.source import resolve_target
 from lora_tui.secret import Secret
@@ -36,24 +36,57 @@ def post(url: Secret, body: bytes, *, allow_private: bool) -> None:
     """
     address = url.reveal()
     host, addresses = _checked(address, allow_private=allow_private)
-    request = _request(address, host, addresses, body)
     policy = RETRY.copy_with(allowed_methods=("POST",))
     network = LimitedTransport(verify=tls_context(), proxy=httpx_proxy(address))
+    headers = {"Content-Type": "application/json", "User-Agent": f"lora-tui/{__version__}"}
     with httpx.Client(
-        transport=RetryTransport(transport=network, retry=policy),
+        transport=RetryTransport(transport=_Pinned(network, addresses), retry=policy),
         timeout=_TIMEOUT,
         follow_redirects=False,
     ) as client:
+        request = client.build_request("POST", address, content=body, headers=headers)
         try:
             response = client.send(request, stream=True)  # the body is of no interest
             response.close()
         except httpx.HTTPError as error:
+            untrusted = any(isinstance(e, ssl.SSLCertVerificationError) for e in causes_of(error))
+            if untrusted:
+                raise UnreachableError(
+                    f"The certificate of {host} can't be trusted",
+                    remedy="check alert_url and the clock; for a private CA set SSL_CERT_FILE",
+                ) from None
             # `from None`: the URL is a secret, and stays out of the traceback
             raise UnreachableError(
                 f"The webhook at {host} can't be reached", details=type(error).__name__
             ) from None
     _log.debug("POST %s %d", host, response.status_code)
     _check(response.status_code, host)
+
+
+class _Pinned(httpx.BaseTransport):
+    """Connects to the addresses that were checked: the name could have others by now."""
+
+    def __init__(self, network: httpx.BaseTransport, addresses: Sequence[str]) -> None:
+        """`addresses`: one after the other until one answers; a proxy resolves the name itself."""
+        self._network, self._addresses = network, addresses
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        url, name = request.url, request.url.host
+        try:
+            for number, address in enumerate(self._addresses, 1):
+                request.url = url.copy_with(host=address)
+                request.extensions["sni_hostname"] = name  # whose certificate it must be
+                try:
+                    return self._network.handle_request(request)
+                except (httpx.ConnectError, httpx.ConnectTimeout):
+                    if number == len(self._addresses):
+                        raise
+        finally:
+            request.url = url
+        return self._network.handle_request(request)
+
+    def close(self) -> None:
+        self._network.close()
 
 
 def _checked(url: str, *, allow_private: bool) -> tuple[str, Sequence[str]]:
@@ -76,27 +109,6 @@ def _checked(url: str, *, allow_private: bool) -> tuple[str, Sequence[str]]:
             "There is no address for the host of the webhook", details=error.details
         ) from None
     return terminal_safe(target.host, limit=100), () if by_proxy else target.addresses
-
-
-def _request(url: str, host: str, addresses: Sequence[str], body: bytes) -> httpx.Request:
-    """A request to the address that was checked: the name could have another one by now."""
-    target = httpx.URL(url)
-    headers = {
-        "Content-Type": "application/json",
-        "User-Agent": f"lora-tui/{__version__}",
-        "Host": urlsplit(url).netloc.rpartition("@")[2],
-    }
-    extensions = {}
-    if addresses:
-        target = target.copy_with(host=addresses[0])
-        extensions = {"sni_hostname": host}
-    return httpx.Request(
-        "POST",
-        target,
-        content=body,
-        headers=headers,
-        extensions={**extensions, "timeout": _TIMEOUT.as_dict()},
-    )
 
 
 def _check(status: int, host: str) -> None:
