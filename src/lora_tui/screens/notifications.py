@@ -156,8 +156,10 @@ class NotificationsScreen(ListScreen[Notification]):
         title = normalize_width(notice.title, ascii_only=self.ascii_only)
         name = normalize_width(name, ascii_only=self.ascii_only) if name else None
         # the name is the beginning of the message's first line
-        lead = f"{name}  " if name else ""
         message = normalize_width(notice.message, ascii_only=self.ascii_only)
+        lead = f"{name}  " if name else ""
+        if name and message.startswith(name):
+            lead, message = name, message.removeprefix(name)
         lines = wrap(lead + message, self.line_width - _INDENT)[:_MOST_LINES] or [""]
         head = lines[0][: len(lead)]
         return Content.assemble(
