@@ -13,6 +13,7 @@ from lora_tui import formats
 from lora_tui.cache import models
 from lora_tui.cache.jobs import find_jobs
 from lora_tui.cache.metric_columns import LoggedPoint, logged_points, metric_columns, read_metrics
+from lora_tui.cache.thinning import is_thinned
 from lora_tui.commands.context import Context
 from lora_tui.curves.metrics_series import MetricRun, Track, label_of
 from lora_tui.domain import Job
@@ -67,6 +68,11 @@ def metrics(context: Context) -> None:
             _print_csv(context, points, columns)
         else:
             _print_table(context, target, found.run)
+        thinned = is_thinned(db, target.job_id)
+    if thinned:
+        context.say(
+            "Of this old run only some hundred points are kept; without --offline all come."
+        )
     for remark in _remarks(found.run, failure, is_reduced=found.mark is None):
         context.say(remark)
 
