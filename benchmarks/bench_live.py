@@ -31,10 +31,11 @@ from figures import Figure, report
 from lora_tui.cache.connection import open_cache
 from lora_tui.clock import timestamp_text
 from lora_tui.engine.live import LiveSync, Needs
+from lora_tui.engine.running_jobs import sync_running
 from lora_tui.fetching.curves import pull_curve, reread_curve
 from lora_tui.gateway.rest import Rest
 from lora_tui.processes import yield_to_others
-from lora_tui.sync import sync_cache, sync_running
+from lora_tui.sync import sync_cache
 from made_up import USER
 
 SECONDS: Final = 60.0

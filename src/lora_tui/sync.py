@@ -3,7 +3,7 @@
 The sync takes the five tables in turn (cache/remote_tables.py), then the loss curves. A table is
 read in up to three steps:
 
-1. `_pull` reads the rows beyond the *cursor*, the last row that was read in the order of
+1. `pull` reads the rows beyond the *cursor*, the last row that was read in the order of
    (updated_at, id). Each page is one transaction together with the new cursor, so a sync that is
    interrupted anywhere continues there, and nothing is half visible.
 2. `_reread_overlap` looks for rows that became visible before the cursor: their transaction took
@@ -37,7 +37,6 @@ from lora_tui.cache.cache_file import sync_holder, sync_lock
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import path_of, transaction, translate_database_errors
 from lora_tui.cache.integrity import check_if_due
-from lora_tui.cache.jobs import running_jobs
 from lora_tui.cache.remote_tables import (
     TABLES,
     RemoteTable,
@@ -65,7 +64,7 @@ from lora_tui.gateway.paging import Cursor, Page, RowLimit, next_cursor, repeate
 from lora_tui.gateway.rest import Rest
 from lora_tui.processes import LockHolder, in_use_error, new_identity
 
-__all__ = ("Progress", "SyncReport", "note_failure", "sync_cache", "sync_running")
+__all__ = ("Progress", "SyncReport", "note_failure", "pull", "sync_cache")
 
 RECONCILE_EVERY: Final = timedelta(hours=24)
 _ROWS_A_TRANSACTION: Final = 1000
@@ -136,29 +135,6 @@ def sync_cache(
         message = "Another lora-tui is still syncing this cache"
         raise in_use_error(message, sync_holder(path), path, CacheError)
     return SyncReport(full=full, skipped=True)
-
-
-def sync_running(rest: Rest, db: sqlite3.Connection, user_id: str) -> bool:
-    """Fetch the changed jobs and notifications alone, while a job runs: about four requests.
-
-    It compares nothing and removes nothing, and notes neither success nor failure: the ordinary
-    sync does. Returns whether there is reason for one: a job ended, or a notification came. Does
-    nothing while another process syncs this cache. Raises the errors of the gateway.
-    """
-    path = path_of(db)
-    with sync_lock(path, patience=0.0) as is_ours, translate_database_errors(path):
-        if not is_ours:
-            return False
-        before, written = {*running_jobs(db)}, 0
-        for table in TABLES:
-            if table.topic not in (Topic.JOBS, Topic.NOTIFICATIONS):
-                continue
-            if metadata.get_cursor(db, table.remote) is None and table.topic is Topic.JOBS:
-                return False  # the first sync is still to come
-            tally = _pull(RowReader(rest, user_id, table), db, lambda _rows: None)
-            if table.topic is Topic.NOTIFICATIONS:
-                written = tally.written
-        return bool(written) or not before <= {*running_jobs(db)}
 
 
 def note_failure(db: sqlite3.Connection, error: LoraTuiError) -> None:
@@ -247,14 +223,14 @@ def _sync_table(
     invalid = reader.rest.unreadable  # by table: values in answers that are not JSON objects
     invalid[name] = 0
     cursor = _cursor_of(db, reader.table) if reader.table.only_added else None
-    pulled = pull_added(reader, db, cursor, on_rows) if cursor else _pull(reader, db, on_rows)
+    pulled = pull_added(reader, db, cursor, on_rows) if cursor else pull(reader, db, on_rows)
     report.add(name, pulled)
     compare = compare or pulled.clock_set_back or pulled.may_lack_rows
     known = metadata.get_value(db, f"{metadata.MISSING_ROWS}{name}") or "0"
     if compare or (cursor is None and _missing_rows(reader, db) not in (None, known)):
         compare, invalid[name] = True, 0
         compared = _reconcile(reader, db, on_rows, rewrite=rewrite)
-        if rewrite:  # what `_pull` had written was written again
+        if rewrite:  # what `pull` had written was written again
             report.written[name] = 0
         report.add(name, compared)
         pulled.unreadable = compared.unreadable
@@ -268,7 +244,7 @@ def _sync_table(
 # Pull -------------------------------------------------------------------------------------------
 
 
-def _pull(reader: RowReader, db: sqlite3.Connection, on_rows: Callable[[int], None]) -> Tally:
+def pull(reader: RowReader, db: sqlite3.Connection, on_rows: Callable[[int], None]) -> Tally:
     """Write the rows beyond the cursor, and those that became visible before it."""
     table, tally = reader.table, Tally()
     time_key = f"{metadata.SERVER_TIME}{table.remote}"

@@ -13,11 +13,14 @@ import pytest
 
 from lora_tui.cache import metrics
 from lora_tui.cache.connection import open_cache, transaction
-from lora_tui.cache.jobs import put_jobs
+from lora_tui.cache.jobs import get_job, put_jobs, running_jobs
 from lora_tui.domain import MetricPoint
 from lora_tui.engine.live import JOB_SECONDS, REQUEST_SECONDS, SILENCE_SECONDS, LiveSync, Needs
+from lora_tui.engine.running_jobs import sync_running
 from lora_tui.fetching.live import LiveTally
+from lora_tui.sync import sync_cache
 from tests.pseudo_terminal import PATIENCE
+from tests.sync.faulty_server import FaultyProject, serving
 from tests.tui.library import USER, identifier
 
 JOB: Final = identifier("job", 0)
@@ -188,3 +191,29 @@ def test_the_first_sync_starts_the_thread_and_it_ends_when_told(
     live.stop()
     thread.join(PATIENCE)
     assert not thread.is_alive()
+
+
+def test_between_two_syncs_changed_jobs_and_new_notifications_are_read_in_few_requests(
+    tmp_path: Path,
+) -> None:
+    project = FaultyProject()
+    job = {"id": JOB, "user_id": USER, "status": "running", "updated_at": "2026-11-20T10:00:00Z"}
+    project.tables |= {"training_jobs": [job], "notifications": []}
+    with serving(project) as rest, closing(open_cache(tmp_path / "c.sqlite3")) as db:
+        assert not sync_running(rest, db, USER)  # the first sync is still to come
+        assert project.asked == []
+        sync_cache(rest, db, USER)
+        project.asked.clear()
+        assert not sync_running(rest, db, USER)
+        assert len(project.asked) <= 4
+        job |= {"progress": 50, "updated_at": "2026-11-20T10:05:00Z"}
+        assert not sync_running(rest, db, USER)
+        assert (found := get_job(db, JOB)) is not None
+        assert found.job.progress == 50
+        moment = "2026-11-20T10:06:00Z"
+        news = {"id": identifier("n", 1), "user_id": USER, "title": "Failed", "created_at": moment}
+        project.tables["notifications"] = [news]
+        assert sync_running(rest, db, USER)
+        job |= {"status": "failed", "updated_at": "2026-11-20T10:07:00Z"}
+        assert sync_running(rest, db, USER)
+        assert running_jobs(db) == []

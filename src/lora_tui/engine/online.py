@@ -20,6 +20,7 @@ from lora_tui.cache.thinning import thin_if_due
 from lora_tui.cache.transfer_queue import Transfer
 from lora_tui.config.table import Profile
 from lora_tui.domain import Model
+from lora_tui.engine.running_jobs import sync_running
 from lora_tui.errors import (
     BackendError,
     HiddenFilesError,
@@ -32,7 +33,7 @@ from lora_tui.gateway import Gateway
 from lora_tui.gateway.retry import download_wait
 from lora_tui.library.disk_check import import_existing
 from lora_tui.processes import LockHolder
-from lora_tui.sync import Progress, SyncReport, sync_cache, sync_running
+from lora_tui.sync import Progress, SyncReport, sync_cache
 from lora_tui.transfers.control import resume_refused
 from lora_tui.transfers.download import DownloadResult, download
 from lora_tui.transfers.model_directory import model_directory
@@ -123,7 +124,7 @@ class OnlineWriters:
             return report
 
     def sync_running(self) -> bool:
-        """Fetch the changed jobs and notifications; see `sync.sync_running`."""
+        """Fetch the changed jobs and notifications; see `running_jobs.sync_running`."""
         with self._cache() as db:
             return sync_running(self.rest, db, self.user_id)
 
