@@ -244,6 +244,7 @@ LIST_LOADS = {
     *(f"lora_tui.commands{name}" for name in ("", ".context", ".list", ".output")),
     *(f"lora_tui.config{name}" for name in ("", ".addresses", ".kinds", ".load", ".paths")),
     "lora_tui.config.table",
+    "lora_tui.config.text_file",
     *(f"lora_tui.cache{name}" for name in ("", ".changes", ".connection", ".facets")),
     *(f"lora_tui.cache.{name}" for name in ("metadata", "search")),
     *(f"lora_tui.cache.{name}" for name in ("keyset", "model_list", "model_query", "models")),

@@ -18,7 +18,7 @@ from lora_tui.sandbox import Sandbox
 from tests.docs.documents import ROOT, USER_DOCUMENTS, Block, blocks, name
 
 LANGUAGES = {"sh", "sql", "toml", "json", "text"}
-MOST_NOT_RUN = 8
+MOST_NOT_RUN = 9
 
 
 def runs(block: Block) -> bool:

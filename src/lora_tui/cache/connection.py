@@ -13,7 +13,6 @@ from lora_tui.cache.changes import Topic, publish
 from lora_tui.cache.metadata import DOWNLOADS_UNKNOWN, Owner, claim, get_owner, put_value
 from lora_tui.cache.schema import SCHEMA_VERSION, TABLES, migrate
 from lora_tui.cache.sums import SUMMED, find_damaged_index, schema_sum, table_sums
-from lora_tui.cache.write_turns import write_turn
 from lora_tui.errors import CacheError, DamagedCacheError, LoraTuiError
 from lora_tui.files import disk_error
 from lora_tui.processes import LockHolder, database_writer, in_use_error
@@ -110,6 +109,8 @@ def open_cache(path: Path, owner: Owner | None = None) -> sqlite3.Connection:
 @contextmanager
 def transaction(connection: sqlite3.Connection, *topics: Topic) -> Iterator[None]:
     """Write to the cache, all or nothing; the change feed then reports `topics`."""
+    from lora_tui.cache.write_turns import write_turn  # needs threads, which `list` does not load
+
     path = path_of(connection)
     with translate_errors(path), write_turn(path, BUSY_SECONDS):
         connection.execute("BEGIN IMMEDIATE")

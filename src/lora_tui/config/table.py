@@ -214,7 +214,7 @@ class Profile(NamedTuple):
             Number(10, 1_000_000),
             "of how many runs the cache keeps every point; of older ones it keeps some hundreds",
             label="Whole runs",
-            hint="runs whose points are all kept; older ones are fetched again when opened",
+            hint="runs whose points are all kept",
         ),
     ] = WHOLE_RUNS
     alert_url: Annotated[
