@@ -66,7 +66,7 @@ def test_turns_come_in_the_order_of_asking() -> None:
     for number, thread in enumerate(threads):
         thread.start()
         asked[number].wait(10)
-        while len(turns._waiting) <= number:
+        while turns.waiting <= number:
             pass
     turns.give()
     for thread in threads:

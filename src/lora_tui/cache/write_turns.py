@@ -23,6 +23,11 @@ class WriteTurns:
         self._waiting: deque[threading.Lock] = deque()
         """One for each thread that waits; it is released when that thread has the turn."""
 
+    @property
+    def waiting(self) -> int:
+        """How many threads wait."""
+        return len(self._waiting)
+
     def take(self, seconds: float) -> bool:
         """Wait for the turn; False if it did not come in time."""
         with self._lock:
