@@ -6,7 +6,7 @@ read in up to three steps:
 1. `pull` reads the rows beyond the *cursor*, the last row that was read in the order of
    (updated_at, id). Each page is one transaction together with the new cursor, so a sync that is
    interrupted anywhere continues there, and nothing is half visible.
-2. `_reread_overlap` looks for rows that became visible before the cursor: their transaction took
+2. `reread_overlap` looks for rows that became visible before the cursor: their transaction took
    longer than later ones, or a row dated in the future was read first. It reads the ids and stamps
    of the last minutes before the cursor, or before the server's time of the last sync where that
    is earlier, and fetches the rows that changed. All these moments are the server's own, so a
@@ -23,7 +23,7 @@ a day.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -48,7 +48,6 @@ from lora_tui.cache.remote_tables import (
     write_rows,
 )
 from lora_tui.clock import parse_timestamp, timestamp_text
-from lora_tui.domain import Row
 from lora_tui.errors import (
     BackendError,
     CacheError,
@@ -58,6 +57,7 @@ from lora_tui.errors import (
 )
 from lora_tui.fetching.added_rows import pull_added
 from lora_tui.fetching.curves import pull_curves
+from lora_tui.fetching.overlap import fetch_changed, reread_overlap
 from lora_tui.fetching.read_flags import refresh_read_flags
 from lora_tui.fetching.rows import OVERLAP, RowReader, prefetch_pages
 from lora_tui.gateway.paging import Cursor, Page, RowLimit, next_cursor, repeated_rows
@@ -251,7 +251,7 @@ def pull(reader: RowReader, db: sqlite3.Connection, on_rows: Callable[[int], Non
     cursor, last_time = _cursor_of(db, table), metadata.get_value(db, time_key)
     server_time: datetime | None = None
     if cursor is not None:
-        server_time = _reread_overlap(reader, db, cursor, last_time, tally)
+        server_time = reread_overlap(reader, db, cursor, last_time, tally)
         on_rows(tally.written)
         before = parse_timestamp(last_time)
         tally.clock_set_back = bool(server_time and before and server_time < before - OVERLAP)
@@ -283,46 +283,6 @@ def pull(reader: RowReader, db: sqlite3.Connection, on_rows: Callable[[int], Non
             if tally.clock_set_back:  # noted together: a sync that ends here does not forget it
                 metadata.put_value(db, _RECONCILED, "")
     return tally
-
-
-def _reread_overlap(
-    reader: RowReader, db: sqlite3.Connection, cursor: Cursor, last_time: str | None, tally: Tally
-) -> datetime | None:
-    """Fetch what changed in the last minutes before the cursor; returns the server's time."""
-    table, end = reader.table, cursor.place
-    start = min(end[0], parse_timestamp(last_time) or end[0]) - OVERLAP
-    after = Cursor.at(timestamp_text(start))
-    server_time: datetime | None = None
-    limit = RowLimit(table.remote, reader.count)
-    while True:
-        page = reader.page(after, columns=table.stamp_columns)
-        server_time = server_time or reader.rest.server_time
-        if not page.rows:
-            return server_time
-        found = [(row, Cursor.of(row, table.key)) for row in page.rows]
-        _fetch_changed(reader, db, [row for row, at in found if at and at.place <= end], tally)
-        following = next_cursor(page.rows, table.key, after)
-        if following is None:
-            tally.may_lack_rows |= page.full
-            return server_time
-        if following.id == cursor.id or any(at and at.place > end for _, at in found):
-            return server_time
-        after = following
-        limit.add(len(page.rows))
-
-
-def _fetch_changed(
-    reader: RowReader, db: sqlite3.Connection, stamps: Sequence[Row], tally: Tally
-) -> None:
-    """Fetch and write the rows whose stamps differ from those in the cache."""
-    table = reader.table
-    changed = changed_rows(db, table, stamps)
-    hidden = [row_id(row) for row in changed if table.is_hidden(row)]
-    rows = reader.by_id([row.get("id") for row in changed if not table.is_hidden(row)])
-    if rows or hidden:
-        with transaction(db, table.topic):
-            write_rows(db, table, rows, tally)
-            remove_rows(db, table, hidden, tally)
 
 
 def _cursor_of(db: sqlite3.Connection, table: RemoteTable) -> Cursor | None:
@@ -357,7 +317,7 @@ def _reconcile(
             with transaction(db, table.topic):
                 write_rows(db, table, page.rows, tally)
         else:
-            _fetch_changed(reader, db, page.rows, tally)
+            fetch_changed(reader, db, page.rows, tally)
             tally.unreadable += len(page.rows) - len(ids)
         on_rows(tally.written)
         is_ordered &= all(one < two for one, two in pairwise([after.id if after else "", *ids]))

@@ -200,7 +200,7 @@ def test_every_grouping_has_the_same_total(
     totals = set()
     for few in (0, 20_000):  # a query begins with the jobs, or with the records
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(costs, "_MANY", few)
+            patch.setattr(costs, "MANY_RECORDS", few)
             totals |= {costs.read_costs(db, by, period).total for by in By}
     assert len(totals) == 1
     assert find_damage(db) is None

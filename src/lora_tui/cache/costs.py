@@ -44,7 +44,7 @@ _BILLED_OF_MANY: Final = (
     " WHERE r.job_id = j.id AND r.of_the_run = 1 AND r.micros IS NOT NULL)"
 )
 """The same, from the jobs."""
-_MANY: Final = 20_000
+MANY_RECORDS: Final = 20_000
 _COLUMNS: Final = {
     By.DATASET: "dataset_id",
     By.PRESET: "preset_id",
@@ -124,7 +124,7 @@ def _of_jobs(
     """
     every = f"SELECT {{key}}, {_JOBS} FROM {_FROM_JOBS} WHERE {{time}} GROUP BY 1"
     (records,) = db.execute("SELECT count(*) FROM cost_records").fetchone()
-    source = _BILLED if records < _MANY else _BILLED_OF_MANY
+    source = _BILLED if records < MANY_RECORDS else _BILLED_OF_MANY
     billed = f"SELECT {{key}}, {_JOBS} FROM {source} AND {{time}} GROUP BY 1"
     for key, time, values in _queries(by, "j.created_at", period, months):
         for row in db.execute(every.format(key=key, time=time), values).fetchall():
