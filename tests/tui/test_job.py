@@ -168,6 +168,15 @@ async def test_a_run_that_breaks_down_is_warned_of_at_once(live: Library, open_a
         assert "Warnings" in screen_text(app)
 
 
+async def test_with_ascii_alone_nothing_else_is_drawn(live: Library, open_app: Open) -> None:
+    live.put_models(model_row(0, job_id=JOB), curves=False)
+    app = open_app(ascii_only=True)
+    async with job_page(app, (110, 60)) as pilot:
+        await pilot.press("right", "o", "l", "plus")
+        assert "step 10" in screen_text(app)
+        assert screen_text(app).isascii()
+
+
 async def test_a_job_without_points_says_so(library: Library, open_app: Open) -> None:
     put_job(library, status="queued", started_at=None, current_step=None, current_cost=None)
     app = open_app()

@@ -68,7 +68,7 @@ def header_lines(
     else:
         lines.append([(fit(settings, width, ascii_only=ascii_only), "muted")])
     lines.append(_bar_line(job, progress, width, ascii_only=ascii_only))
-    lines.append(_flow(time_and_cost(job, progress), width))
+    lines.append(_flow(_drawable(time_and_cost(job, progress), ascii_only), width))
     if job.status == "failed" and job.error_message:
         reason = f"{'x' if ascii_only else '✗'} {' '.join(job.error_message.split())}"
         lines.append([(fit(reason, width, ascii_only=ascii_only), "failed")])
@@ -87,7 +87,7 @@ def settings_of(job: Job) -> list[str]:
 
 
 def _bar_line(job: Job, progress: RunProgress, width: int, *, ascii_only: bool) -> Line:
-    facts = progress_facts(job, progress)
+    facts = _drawable(progress_facts(job, progress), ascii_only)
     needed = sum(len(_GAP) + cell_len(text) for text, _ in facts)
     cells = max(_LEAST_BAR, min(_MOST_BAR, width - needed))
     full, empty = ("=", ".") if ascii_only else ("━", "─")
@@ -95,6 +95,10 @@ def _bar_line(job: Job, progress: RunProgress, width: int, *, ascii_only: bool) 
     style = status_span(job.status)[1]
     bar: list[Span] = [(full * done, style), (empty * (cells - done), "faint")]
     return [*bar, *_flow([("", "value"), *facts], width - cells)]
+
+
+def _drawable(facts: Sequence[Span], ascii_only: bool) -> list[Span]:
+    return [(normalize_width(text, ascii_only=ascii_only), style) for text, style in facts]
 
 
 def progress_facts(job: Job, progress: RunProgress) -> list[Span]:

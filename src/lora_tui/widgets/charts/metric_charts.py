@@ -189,10 +189,10 @@ class MetricCharts(ZoomableChart):
         over_time = self.shown_axis is Axis.TIME
         if elapsed is not None and over_time:
             words.append(formats.duration(elapsed))
-        if self.zoom_factor > 1:
-            words.append(formats.zoom(self.zoom_factor, ascii_only=self.ascii_only))
         if self.shown_axis is not Axis.STEP:
             words.append(AXIS_WORDS[self.shown_axis])
+        if self.zoom_factor > 1:
+            words.append(formats.zoom(self.zoom_factor, ascii_only=self.ascii_only))
         if style.log_scale:
             words.append("log scale")
         if self.selected is not None:

@@ -17,7 +17,7 @@ from rich.cells import cell_len
 from lora_tui import formats
 from lora_tui.curves.metrics_series import VALIDATION, Axis, Chart, MetricRun, Track
 from lora_tui.curves.series import Smoothing
-from lora_tui.widgets.cells import fit
+from lora_tui.widgets.cells import fit, normalize_width
 from lora_tui.widgets.charts.axes import NEAR_ZERO, Ticks, linear_ticks, time_ticks
 from lora_tui.widgets.charts.curve_plot import BEST, SMOOTHED, PlotStyle, Window
 from lora_tui.widgets.charts.metric_text import SHARES, metric_text
@@ -329,7 +329,10 @@ def title(
     between = " - " if style.ascii_only else " · "
     least = min(len(aside), 1)
     for with_names, fewest in ((True, least), (False, least), (False, 0)):
-        spans = _title_spans(plot.chart, entries, with_names=with_names)
+        spans = [
+            (normalize_width(text, ascii_only=style.ascii_only), role)
+            for text, role in _title_spans(plot.chart, entries, with_names=with_names)
+        ]
         used = cells_of(spans)
         for kept in range(len(aside), fewest - 1, -1):
             text = between.join(aside[:kept])
