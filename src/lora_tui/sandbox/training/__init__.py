@@ -1,5 +1,5 @@
 """Live runs of the sandbox: queued jobs start, log points, and finish, fail or are cancelled.
 
-Off unless `Sandbox.start(training=True)`: most tests need rows that don't change by themselves.
-May import the rest of `sandbox`.
+May import the rest of the sandbox but `server`, and what is below it. Off unless the sandbox is
+started with `training=True`: most tests need rows that don't change by themselves.
 """
