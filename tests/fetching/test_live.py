@@ -237,6 +237,7 @@ def test_a_run_whose_end_was_missed_is_read_to_its_end_by_the_next_process(
     live.read(db, [JOB])
     project.tables["metrics_points"] += logged(JOB, 5, first=30)
     live.read(db, [JOB])
+    pull_curve(rest, db, JOB)  # somebody opens it
     put_job(db, JOB, "failed")
     project.tables["metrics_points"] += logged(JOB, 5, first=35)
     for job_id in metrics.unfinished_jobs(db):

@@ -297,7 +297,7 @@ def put_curve(
 ) -> None:
     """Store a curve that was drawn from all cached points. Call inside a transaction.
 
-    `live`: the points of the run are still followed; see `unfinished_jobs`.
+    `live`: the points of the run are followed from now on, unless they are; see `mark_live`.
     """
     values = (
         job_id,
@@ -307,8 +307,9 @@ def put_curve(
     )
     db.execute(
         "INSERT OR REPLACE INTO curves (job_id, points, sparkline, total, last_timestamp, last_id,"
-        " sum, points_sum, live) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (*values, checksum(values), state.points_sum, 1 if live else None),
+        " sum, points_sum, live) VALUES (?, ?, ?, ?, ?, ?, ?, ?,"
+        " ifnull(?, (SELECT live FROM curves WHERE job_id = ?)))",
+        (*values, checksum(values), state.points_sum, 1 if live else None, job_id),
     )
 
 

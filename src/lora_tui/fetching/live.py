@@ -11,6 +11,7 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import Final, NamedTuple
 
@@ -106,11 +107,10 @@ class LivePoints:
         """
         self._curves.forget([job_id])
         self._unreadable.discard(job_id)
-        try:
+        with suppress(*_JOB_ERRORS):  # then they are fetched when somebody opens the run
             self._read_to_the_end(db, job_id)
-        except _JOB_ERRORS:  # they are fetched when somebody opens the run
-            with transaction(db):
-                metrics.mark_live(db, job_id, live=False)
+        with transaction(db):
+            metrics.mark_live(db, job_id, live=False)
 
     def _read_to_the_end(self, db: sqlite3.Connection, job_id: str) -> None:
         pull_curve(self._rest, db, job_id, pause=self._pause)
