@@ -15,8 +15,8 @@ from lora_tui.reports.cost_table import cost_rows
 from lora_tui.reports.costs import By, Costs, Period, document, remarks, table
 
 _SOURCES: Final = (
-    "RUN COST is what the jobs say, RECORDS what was billed. A run whose GPU time was billed counts"
-    " with its records alone."
+    "RUN COST is what the jobs say, RECORDS what was billed.",
+    "A run whose GPU time was billed counts with its records alone.",
 )
 
 
@@ -53,7 +53,8 @@ def show_costs(context: Context) -> None:
     for remark in remarks(costs):
         context.say(f"{remark[0].upper()}{remark[1:]}.")
     if costs.total.records:
-        context.say(_SOURCES)
+        for sentence in _SOURCES:
+            context.say(sentence)
     context.say(f"{_which(costs, period)}, synced {formats.age(last, clock.now())}")
 
 

@@ -62,7 +62,10 @@ def cost_rows(
         longest = max(1, min(longest, max(_LEAST_LABEL, width - _width_of(columns) - 10)))
     room = 0 if width is None else width - longest - _width_of(columns) - len(_GAP)
     longest_bar = min(room, _MOST_BAR) if room >= _LEAST_BAR else 0
-    bars = [bar(share, longest_bar, ascii_only=ascii_only) for share in costs.shares()]
+    bars = [
+        bar(share, longest_bar, ascii_only=ascii_only) if longest_bar else ""
+        for share in costs.shares()
+    ]
     totals = columns.pop("TOTAL")
     return [
         TableRow(
