@@ -18,7 +18,7 @@ from lora_tui.alerts import webhook as webhooks
 from lora_tui.alerts.alert import Alert, Kind, Project, Shape, body_of, event_id, shape_of
 from lora_tui.alerts.command import AlertCommandError, run_command
 from lora_tui.alerts.sender import AlertSender, project_of, send
-from lora_tui.alerts.sent import MOST, open_sent
+from lora_tui.alerts.sent import MOST, keep, open_sent
 from lora_tui.config.table import Profile
 from lora_tui.errors import ConfigError, LoraTuiError, UnreachableError
 from lora_tui.harvest.source import Target
@@ -112,7 +112,8 @@ def test_a_refused_alert_does_not_hold_up_the_others(profile: Profile, webhook: 
 
 
 def test_a_kept_alert_is_sent_by_the_next_process(profile: Profile, webhook: Webhook) -> None:
-    AlertSender(profile).keep(alert(7))
+    with open_sent(profile, clock.now()):  # also while another one sends
+        keep(profile, alert(7))
     assert AlertSender(profile).send_new() == 1
     assert webhook.got[0]["event_id"] == alert(7).event_id
     assert AlertSender(profile).send_new() == 0

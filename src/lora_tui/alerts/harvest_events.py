@@ -14,6 +14,7 @@ from lora_tui import clock, formats
 from lora_tui.alerts.alert import Alert, Kind, Project, event_id
 from lora_tui.alerts.due import failed, minutes
 from lora_tui.alerts.sender import AlertSender, project_of
+from lora_tui.alerts.sent import keep
 from lora_tui.config.table import Profile
 from lora_tui.domain import Job, Row
 from lora_tui.errors import LoraTuiError
@@ -36,7 +37,7 @@ class HarvestAlerts:
 
     def __init__(self, profile: Profile, failed_jobs: Callable[[datetime], Sequence[Row]]) -> None:
         """`failed_jobs`: the rows of the jobs that have failed since a time."""
-        self._project = project_of(profile)
+        self._profile, self._project = profile, project_of(profile)
         self._failed_jobs = failed_jobs
         self._sender = AlertSender(profile)
         self._wake = threading.Event()
@@ -50,7 +51,7 @@ class HarvestAlerts:
         alert = alert_of(event, self._project, clock.now())
         try:
             if alert is not None:
-                self._sender.keep(alert)
+                keep(self._profile, alert)
         except LoraTuiError as error:
             _log.warning("an alert was not kept: %s", error)
         if isinstance(event, CycleFinished):

@@ -18,8 +18,6 @@ from lora_tui.config.table import ALERT_SENDERS, Profile
 from lora_tui.errors import ConfigError, LoraTuiError
 
 APPLICATION, HARVEST = ALERT_SENDERS
-_PATIENCE: Final = 60.0
-"""Seconds; while another thread sends, which has its own limits."""
 BACKOFF: Final = Backoff(first=30.0, longest=1_800.0, least=0.75, most=1.25)
 """Between rounds whose sending failed; in a round, the one policy for requests holds."""
 _log: Final = logging.getLogger("lora_tui.alerts")
@@ -91,12 +89,6 @@ class AlertSender:
             if sent.is_new:
                 sent.save()  # the time from which events count is that of the first look
             return sent.since(now)
-
-    def keep(self, alert: Alert) -> None:
-        """Keep an alert for `send_new`, whatever happens to this process. Raises DiskError."""
-        with open_sent(self._profile, clock.now(), patience=_PATIENCE) as sent:
-            if sent is not None:
-                sent.keep(alert)
 
     def send_new(self, alerts: Iterable[Alert] = ()) -> int:
         """Send those that were not sent yet, and the kept ones; how many.

@@ -39,9 +39,7 @@ class SentAlerts:
         self._sent = {
             str(event): str(moment) for event, moment in mapping(read.get("sent")).items()
         }
-        pending = read.get("pending")
-        found = [from_data(mapping(one)) for one in (pending if isinstance(pending, list) else [])]
-        self._pending = {one.event_id: one for one in found if one is not None}
+        self._pending_dir = _pending_of(path)
 
     def since(self, now: datetime) -> datetime:
         """Events from this time on are sent."""
@@ -49,17 +47,15 @@ class SentAlerts:
 
     @property
     def pending(self) -> list[Alert]:
-        """Those that were kept and not sent yet, in order."""
-        return list(self._pending.values())
-
-    def keep(self, alert: Alert) -> None:
-        """Keep an alert until it was sent: of an event that nothing else remembers.
-
-        Raises DiskError.
-        """
-        if alert.event_id not in self._sent:
-            self._pending[alert.event_id] = alert
-            self.save()
+        """Those that `keep` has kept and that were not sent yet, the oldest first."""
+        found = []
+        for file in self._pending_dir.glob("*.json"):
+            alert = from_data(read_object(file, _MOST_BYTES))
+            if alert is None or alert.event_id in self._sent:
+                file.unlink(missing_ok=True)
+            else:
+                found.append(alert)
+        return sorted(found, key=lambda alert: alert.at)
 
     def __contains__(self, event_id: str) -> bool:
         return event_id in self._sent
@@ -67,37 +63,54 @@ class SentAlerts:
     def note(self, event_id: str, now: datetime) -> None:
         """Remember that it was sent. Raises DiskError."""
         self._sent[event_id] = timestamp_text(now)
-        self._pending.pop(event_id, None)
         self.save()
+        (self._pending_dir / f"{event_id}.json").unlink(missing_ok=True)
 
     def save(self) -> None:
         """Write the file, durably. Raises DiskError."""
         newest = sorted(self._sent.items(), key=lambda item: item[1])[-MOST:]
         self._sent = dict(newest)
-        self._pending = dict(list(self._pending.items())[-_MOST_PENDING:])
         document = {
             "began": timestamp_text(self._began),
             "sent": self._sent,
-            "pending": [as_data(alert) for alert in self._pending.values()],
         }
         with translate_disk_errors("The sent alerts can't be noted", self._path):
             write_file(self._path, json_text(document), durable=True)
 
 
+def keep(profile: Profile, alert: Alert) -> None:
+    """Keep an alert until it was sent: of an event that nothing else remembers.
+
+    It waits for nobody, also while another thread sends. Raises DiskError.
+    """
+    directory = _pending_of(_path_of(profile))
+    with translate_disk_errors("An alert can't be kept", directory):
+        make_private_directory(directory)
+        if sum(1 for _ in directory.iterdir()) < _MOST_PENDING:
+            text = json_text(as_data(alert))
+            write_file(directory / f"{alert.event_id}.json", text, durable=True)
+
+
 @contextmanager
-def open_sent(
-    profile: Profile, now: datetime, *, patience: float = 0.0
-) -> Iterator[SentAlerts | None]:
+def open_sent(profile: Profile, now: datetime) -> Iterator[SentAlerts | None]:
     """The sent alerts of a project; None while another process or thread has them open.
 
-    Waits up to `patience` seconds for that one. Raises DiskError.
+    Raises DiskError.
     """
-    directory = profile.paths.state_dir / "alerts"
-    path = directory / f"{profile.key}.json"
+    path = _path_of(profile)
+    directory = path.parent
     with translate_disk_errors("The sent alerts can't be read", path):
         make_private_directory(directory)
     with ExitStack() as stack:
         with translate_disk_errors("The sent alerts can't be read", path):
-            lock = locked_file(directory / f"{profile.key}.lock", patience=patience)
+            lock = locked_file(directory / f"{profile.key}.lock")
             holder = stack.enter_context(lock)
         yield None if holder is not None else SentAlerts(path, now)
+
+
+def _path_of(profile: Profile) -> Path:
+    return profile.paths.state_dir / "alerts" / f"{profile.key}.json"
+
+
+def _pending_of(path: Path) -> Path:
+    return path.with_suffix(".pending")
