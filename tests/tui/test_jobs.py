@@ -111,13 +111,11 @@ async def test_nothing_ticks_while_nothing_runs(library: Library, open_app: Open
     app = open_app()
     async with app.run_test(size=SMALL) as pilot:
         await pilot.press("w")
-        timer = jobs(app)._ticking
-        assert timer is not None
-        assert not timer._active.is_set()
+        assert not jobs(app).is_ticking
         library.put_jobs(run_row(2, "running"))
         app.poll_cache()
         await pilot.pause()
-        assert timer._active.is_set()
+        assert jobs(app).is_ticking
 
 
 async def test_the_cursor_stays_on_its_job_while_others_come_and_end(

@@ -84,6 +84,8 @@ class JobsScreen(TableScreen):
         self._everything = 0
         self._ticking: Timer | None = None
         """Draws the running jobs again; paused while none runs."""
+        self.is_ticking = False
+        """Whether the times of running jobs go on."""
 
     def compose(self) -> ComposeResult:
         """Title, search, list or empty state, status, keys."""
@@ -171,6 +173,7 @@ class JobsScreen(TableScreen):
         self.show_banner(state)
         self._show_empty(state)
         if self._ticking is not None:
+            self.is_ticking = running > 0
             if running:
                 self._ticking.resume()
             else:
