@@ -38,7 +38,8 @@ class JobHeader(StyledLines):
         """Show this job as it is now."""
         if self._shown != (job, progress):
             self._shown = (job, progress)
-            self.refresh(layout=True)
+            height = len(self.lines(self.content_size.width))
+            self.refresh(layout=height != self.content_size.height)
 
     def lines(self, width: int) -> Sequence[Line]:
         """See `header_lines`."""
