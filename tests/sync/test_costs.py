@@ -98,3 +98,13 @@ def test_a_project_that_lacks_the_table_syncs_the_rest_and_says_so(
     sync_cache(rest, db, USER)
     assert costs.why_unread(db) is None
     assert total(db) == 4.5
+
+
+def test_every_request_for_costs_names_their_owner(
+    project: FaultyProject, rest: Rest, db: sqlite3.Connection
+) -> None:
+    project.tables["cost_records"].append(cost(9, user_id=identifier("somebody", 1)))
+    for full in (False, False, True):
+        sync_cache(rest, db, USER, full=full)
+    assert total(db) == 4.5
+    assert all(f"user_id=eq.{USER}" in asked for asked in asked_for_costs(project))
