@@ -45,7 +45,7 @@ def cancel_job(profile: Profile, db: sqlite3.Connection, job_id: str) -> str:
         raise UsageError(
             "The GPU worker did not cancel the job",
             details=f"its status there is {status}",
-            remedy="`lora-tui sync` brings the status of the project",
+            remedy="run `lora-tui sync` for the status in the project",
         )
     return REQUESTED
 
