@@ -63,6 +63,6 @@ def require_cancellable(job: Job) -> str:
     if not job.external_job_id:
         raise UsageError(
             "This job has no id at the GPU worker yet",
-            remedy="try again once it was submitted; `lora-tui sync` brings the newest state",
+            remedy="try again once it was submitted; run `lora-tui sync` for the newest state",
         )
     return job.external_job_id
