@@ -14,7 +14,7 @@ from socketserver import BaseServer
 from typing import Any, Final
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from textual.css.model import RuleSet
 from textual.css.stylesheet import Stylesheet
 
@@ -28,7 +28,8 @@ from tests.seeded import seed_from_copy
 __all__ = ["certificate", "trust"]  # fixtures
 
 # no deadline: no test asserts a time
-settings.register_profile("lora-tui", deadline=None)
+# A busy machine generates slowly.
+settings.register_profile("lora-tui", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("lora-tui")
 
 

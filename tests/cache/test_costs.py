@@ -186,7 +186,10 @@ _PERIODS = st.sampled_from(
 )
 
 
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=40,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(runs=st.lists(_JOBS, max_size=6), billed=st.lists(_RECORDS, max_size=6), period=_PERIODS)
 def test_every_grouping_has_the_same_total(
     db: sqlite3.Connection, runs: list[Any], billed: list[Any], period: Period
