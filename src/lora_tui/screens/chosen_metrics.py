@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import ClassVar
 
-from textual import on
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.content import Content
@@ -13,21 +12,18 @@ from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
 from lora_tui.curves.metrics_series import Chart
-from lora_tui.tui.base_screen import Modal
+from lora_tui.screens.checklist import CHECKLIST_KEYS, ChecklistScreen
 from lora_tui.widgets.bindings import bound
 from lora_tui.widgets.forms import Dialog
 
 
-class ChosenMetricsScreen(Modal[None]):
+class ChosenMetricsScreen(ChecklistScreen[frozenset[str]]):
     """Calls `changed` with the hidden charts after each choice; escape undoes all."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        bound("dialog.keep", "dismiss(None)", "Apply", priority=True, show=False),
         bound("metrics.choose", "dismiss(None)", "Apply", priority=True, show=False),
-        bound("dialog.undo", "restore", "Undo the changes", show=False),
         bound("dialog.choose", "choose", "Show or hide", show=False),
-        bound("list.down", "cursor(1)", "Next", show=False),
-        bound("list.up", "cursor(-1)", "Previous", show=False),
+        *CHECKLIST_KEYS,
     ]
 
     def __init__(
@@ -36,9 +32,8 @@ class ChosenMetricsScreen(Modal[None]):
         hidden: frozenset[str],
         changed: Callable[[frozenset[str]], None],
     ) -> None:
-        super().__init__()
-        self._charts, self._changed = charts, changed
-        self._before = self._hidden = hidden
+        super().__init__(hidden, changed)
+        self._charts, self._hidden = charts, hidden
 
     def compose(self) -> ComposeResult:
         """One line for each metric of the run."""
@@ -48,34 +43,8 @@ class ChosenMetricsScreen(Modal[None]):
             keys=[("dialog.choose", "shows or hides"), ("dialog.keep", "applies")],
         )
 
-    def on_mount(self) -> None:
-        """Start at the first line."""
-        self.query_one(OptionList).highlighted = 0
-
-    def action_restore(self) -> None:
-        """Undo all changes, and close."""
-        self._changed(self._before)
-        self.dismiss(None)
-
-    def action_choose(self) -> None:
-        """Show or hide the highlighted metric."""
-        index = self.query_one(OptionList).highlighted
-        if index is not None:
-            self._toggle(index)
-
-    def action_cursor(self, lines: int) -> None:
-        """Move by `lines`."""
-        listing = self.query_one(OptionList)
-        if lines > 0:
-            listing.action_cursor_down()
-        else:
-            listing.action_cursor_up()
-
-    @on(OptionList.OptionSelected)
-    def _clicked(self, event: OptionList.OptionSelected) -> None:
-        self._toggle(event.option_index)
-
-    def _toggle(self, index: int) -> None:
+    def toggle(self, index: int) -> None:
+        """See `ChecklistScreen.toggle`."""
         self._hidden ^= {self._charts[index].key}
         self.query_one(OptionList).replace_option_prompt_at_index(index, self._line(index))
         self._changed(self._hidden)

@@ -5,33 +5,29 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
-from textual import on
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.content import Content
 from textual.widgets import Label, OptionList
 from textual.widgets.option_list import Option
 
-from lora_tui.tui.base_screen import Modal
+from lora_tui.screens.checklist import CHECKLIST_KEYS, ChecklistScreen
 from lora_tui.widgets.bindings import bound
 from lora_tui.widgets.forms import Dialog
 from lora_tui.widgets.row_columns import ColumnSet
 
 
-class ColumnScreen(Modal[None]):
+class ColumnScreen(ChecklistScreen[tuple[str, ...]]):
     """Calls `changed` after each choice, so that the list changes at once; escape undoes all.
 
     An empty tuple of columns means automatic; `shown` are the columns that this gives now.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        bound("dialog.keep", "dismiss(None)", "Apply", priority=True, show=False),
         bound("models.columns", "dismiss(None)", "Apply", priority=True, show=False),
-        bound("dialog.undo", "restore", "Undo the changes", show=False),
         bound("columns.automatic", "automatic", "Choose automatically", show=False),
         bound("dialog.choose", "choose", "Select or deselect", show=False),
-        bound("list.down", "cursor(1)", "Next", show=False),
-        bound("list.up", "cursor(-1)", "Previous", show=False),
+        *CHECKLIST_KEYS,
     ]
 
     def __init__(
@@ -41,10 +37,9 @@ class ColumnScreen(Modal[None]):
         shown: Sequence[str],
         changed: Callable[[tuple[str, ...]], None],
     ) -> None:
-        super().__init__()
+        super().__init__(before, changed)
         self._columns = columns
         self._choices = columns.columns[1:]  # the first is always shown
-        self._before, self._changed = before, changed
         self._best = frozenset(shown)
         self._chosen: set[str] | None = set(before) or None
 
@@ -57,39 +52,13 @@ class ColumnScreen(Modal[None]):
             keys=[("columns.automatic", "automatic"), ("dialog.keep", "applies")],
         )
 
-    def on_mount(self) -> None:
-        """Start at the first line."""
-        self.query_one(OptionList).highlighted = 0
-
-    def action_restore(self) -> None:
-        """Undo all changes, and close."""
-        self._changed(self._before)
-        self.dismiss(None)
-
     def action_automatic(self) -> None:
         """Let the list choose the columns."""
         self._chosen = None
         self._tell()
 
-    def action_choose(self) -> None:
-        """Select or deselect the highlighted column."""
-        index = self.query_one(OptionList).highlighted
-        if index is not None:
-            self._toggle(index)
-
-    def action_cursor(self, lines: int) -> None:
-        """Move by `lines`."""
-        listing = self.query_one(OptionList)
-        if lines > 0:
-            listing.action_cursor_down()
-        else:
-            listing.action_cursor_up()
-
-    @on(OptionList.OptionSelected)
-    def _clicked(self, event: OptionList.OptionSelected) -> None:
-        self._toggle(event.option_index)
-
-    def _toggle(self, index: int) -> None:
+    def toggle(self, index: int) -> None:
+        """See `ChecklistScreen.toggle`."""
         if self._chosen is None:
             self._chosen = set(self._best)
         self._chosen ^= {self._choices[index].key}
