@@ -15,7 +15,6 @@ from lora_tui.cache.facets import JOBS, count_all
 from lora_tui.cache.jobs import (
     JobList,
     JobQuery,
-    JobSort,
     count_active,
     natural_direction,
 )
@@ -48,6 +47,7 @@ class JobsScreen(TableScreen):
     """Training jobs of every status; the query (order, search, filters) is this screen's state."""
 
     CLEARS = "screen.back"
+    SORT_NAMES, DIRECTIONS = SORT_NAMES, DIRECTIONS
     ABOUT = (
         "Training jobs of every status, from the local cache. The time left is estimated from the"
         " pace of the last minutes."
@@ -213,43 +213,21 @@ class JobsScreen(TableScreen):
 
     def search_for(self, text: str) -> None:
         """Show the jobs that contain the text."""
-        self._ask(self.job_query._replace(search=text.strip()))
+        self.ask(self.job_query._replace(search=text.strip()))
 
     def action_reset(self) -> None:
         """Clear the search; if there is none, the filters; if there are none, go back."""
         if self.job_query.search:
             self.query_one(SearchBar).clear()
-            self._ask(self.job_query._replace(search=""))
+            self.ask(self.job_query._replace(search=""))
         elif not self.job_query.is_everything:
-            self._ask(self.job_query.unfiltered)
+            self.ask(self.job_query.unfiltered)
         else:
             self.dismiss()
 
     def action_back(self) -> None:
         """Close this screen."""
         self.dismiss()
-
-    def action_sort(self) -> None:
-        """Choose an order."""
-
-        def chosen(sort: JobSort | None) -> None:
-            if sort is not None:
-                self._sort(sort)
-
-        from lora_tui.screens.sort_menu import SortMenu
-
-        query = self.job_query
-        menu = SortMenu(query.sort, SORT_NAMES, DIRECTIONS, reverse=query.reverse)
-        self.app.push_screen(menu, self.while_alive(chosen))
-
-    def action_reverse(self) -> None:
-        """Reverse the order."""
-        self._ask(self.job_query._replace(reverse=not self.job_query.reverse))
-
-    @on(JobTable.SortChosen)
-    def _heading_clicked(self, event: JobTable.SortChosen) -> None:
-        if isinstance(event.sort, JobSort):
-            self._sort(event.sort)
 
     def action_filter(self) -> None:
         """Open the filters; the list changes at once."""
@@ -258,7 +236,7 @@ class JobsScreen(TableScreen):
 
         query = self.job_query
         sections = read_job_sections(self.db, query)
-        self.app.push_screen(FilterScreen(sections, query, self.while_alive(self._ask)))
+        self.app.push_screen(FilterScreen(sections, query, self.while_alive(self.ask)))
 
     def action_columns(self) -> None:
         """Open the choice of columns; the table changes at once."""
@@ -304,11 +282,13 @@ class JobsScreen(TableScreen):
         """Show the times of this moment."""
         self._tick()
 
-    def _sort(self, sort: JobSort) -> None:
-        reverse = not self.job_query.reverse if sort is self.job_query.sort else False
-        self._ask(self.job_query._replace(sort=sort, reverse=reverse))
+    @property
+    def list_query(self) -> JobQuery:
+        """See `TableScreen.list_query`."""
+        return self.job_query
 
-    def _ask(self, query: JobQuery) -> None:
+    def ask(self, query: JobQuery) -> None:
+        """See `TableScreen.ask`."""
         if query != self.job_query:
             self.job_query = query
             state = self.lora.view_state

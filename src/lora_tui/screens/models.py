@@ -60,6 +60,7 @@ class ModelsScreen(TableScreen):
     """All models of the account; the query (order, search, filters) is the state of this screen."""
 
     CLEARS = "models.reset"
+    SORT_NAMES, DIRECTIONS = SORT_NAMES, DIRECTIONS
     ABOUT = "All models of the account, from the local cache. Stars: the pipeline's rating, 0 to 5."
     AUTO_FOCUS = "RowView"
     LEAST_WIDTH, LEAST_HEIGHT = 40, 10
@@ -231,15 +232,15 @@ class ModelsScreen(TableScreen):
 
     def search_for(self, text: str) -> None:
         """Show the models that contain the text."""
-        self._ask(self.model_query._replace(search=text.strip()))
+        self.ask(self.model_query._replace(search=text.strip()))
 
     def action_reset(self) -> None:
         """Clear the search; if there is none, the filters; if there are none, the marks."""
         if self.model_query.search:
             self.query_one(SearchBar).clear()
-            self._ask(self.model_query._replace(search=""))
+            self.ask(self.model_query._replace(search=""))
         elif not self.model_query.is_everything:
-            self._ask(self.model_query.unfiltered)
+            self.ask(self.model_query.unfiltered)
         elif self.rows.marked:
             self._unmarked = frozenset(self.rows.marked)
             self.rows.marked.clear()
@@ -253,28 +254,6 @@ class ModelsScreen(TableScreen):
     def _show_marks(self) -> None:
         self.view.redraw()
         self._refresh_note()
-
-    def action_sort(self) -> None:
-        """Choose an order."""
-
-        def chosen(sort: Sort | None) -> None:
-            if sort is not None:
-                self._sort(sort)
-
-        from lora_tui.screens.sort_menu import SortMenu
-
-        query = self.model_query
-        menu = SortMenu(query.sort, SORT_NAMES, DIRECTIONS, reverse=query.reverse)
-        self.app.push_screen(menu, self.while_alive(chosen))
-
-    def action_reverse(self) -> None:
-        """Reverse the order."""
-        self._ask(self.model_query._replace(reverse=not self.model_query.reverse))
-
-    @on(ModelTable.SortChosen)
-    def _heading_clicked(self, event: ModelTable.SortChosen) -> None:
-        if isinstance(event.sort, Sort):
-            self._sort(event.sort)
 
     def action_view(self) -> None:
         """Switch between table and cards."""
@@ -316,7 +295,7 @@ class ModelsScreen(TableScreen):
 
         query = self.model_query
         sections = read_sections(self.db, query, ascii_only=self.ascii_only)
-        self.app.push_screen(FilterScreen(sections, query, self.while_alive(self._ask)))
+        self.app.push_screen(FilterScreen(sections, query, self.while_alive(self.ask)))
 
     def action_download(self) -> None:
         """Download the marked models after a confirmation, else the model under the cursor."""
@@ -396,11 +375,13 @@ class ModelsScreen(TableScreen):
     def _fetch(self, offset: int, limit: int) -> Sequence[ModelSummary]:
         return summaries(self.db, self._list.window(offset, limit)) if self._list else ()
 
-    def _sort(self, sort: Sort) -> None:
-        reverse = not self.model_query.reverse if sort is self.model_query.sort else False
-        self._ask(self.model_query._replace(sort=sort, reverse=reverse))
+    @property
+    def list_query(self) -> ModelQuery:
+        """See `TableScreen.list_query`."""
+        return self.model_query
 
-    def _ask(self, query: ModelQuery) -> None:
+    def ask(self, query: ModelQuery) -> None:
+        """See `TableScreen.ask`."""
         if query != self.model_query:
             self.model_query = query
             state = self.lora.view_state

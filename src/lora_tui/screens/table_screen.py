@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Any, ClassVar
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import events, on
 from textual.widget import Widget
@@ -11,9 +12,14 @@ from textual.widget import Widget
 from lora_tui.cache.metadata import SyncState
 from lora_tui.config.keys import keys_of
 from lora_tui.tui.base_screen import CacheScreen
+from lora_tui.widgets.row_table import RowTable
 from lora_tui.widgets.row_view import RowView
 from lora_tui.widgets.search_bar import SearchBar, SearchInput
 from lora_tui.widgets.states import OfflineBanner
+
+if TYPE_CHECKING:
+    from lora_tui.cache.jobs import JobQuery, JobSort
+    from lora_tui.cache.model_query import ModelQuery, Sort
 
 
 class TableScreen(CacheScreen):
@@ -21,6 +27,19 @@ class TableScreen(CacheScreen):
 
     CLEARS: ClassVar[str]
     """The name of the key that clears the search and the filters."""
+    SORT_NAMES: ClassVar[Mapping[Any, str]]
+    """The orders, in words."""
+    DIRECTIONS: ClassVar[Mapping[Any, tuple[str, str]]]
+    """Of each order and of its reverse, in words."""
+
+    @property
+    @abstractmethod
+    def list_query(self) -> ModelQuery | JobQuery:
+        """What the list shows, and in which order."""
+
+    @abstractmethod
+    def ask(self, query: Any) -> None:
+        """Show the list of another query of the same kind."""
 
     @property
     @abstractmethod
@@ -62,6 +81,34 @@ class TableScreen(CacheScreen):
         elif event.key == "slash":
             event.stop()
             bar.start()
+
+    def action_sort(self) -> None:
+        """Choose an order."""
+
+        def chosen(sort: Sort | JobSort | None) -> None:
+            if sort is not None:
+                self._sort(sort)
+
+        from lora_tui.screens.sort_menu import SortMenu
+
+        menu: SortMenu[Any] = SortMenu(
+            self.list_query.sort, self.SORT_NAMES, self.DIRECTIONS, reverse=self.list_query.reverse
+        )
+        self.app.push_screen(menu, self.while_alive(chosen))
+
+    def action_reverse(self) -> None:
+        """Reverse the order."""
+        self.ask(self.list_query._replace(reverse=not self.list_query.reverse))
+
+    @on(RowTable.SortChosen)
+    def _heading_clicked(self, event: RowTable.SortChosen) -> None:
+        if event.sort in self.SORT_NAMES:
+            self._sort(event.sort)
+
+    def _sort(self, sort: Any) -> None:
+        """Sort by this; in reverse if the list is already sorted by it."""
+        reverse = not self.list_query.reverse if sort is self.list_query.sort else False
+        self.ask(self.list_query._replace(sort=sort, reverse=reverse))
 
     @on(SearchBar.Changed)
     def _search_typed(self) -> None:
