@@ -96,9 +96,11 @@ def percent(value: float | None) -> str:
 
 
 def share(value: float | None) -> str:
-    """A part of 1 as whole percent: `34 %`."""
+    """A part of 1 as whole percent: `34 %`. Only the whole is `100 %`."""
     if value is None or not math.isfinite(value):
         return NO_VALUE
+    if 0.99 < value < 1:
+        return "99 %"
     return f"{value * 100:.2e} %" if abs(value) >= _MAX_PLAIN else f"{value * 100:,.0f} %"
 
 

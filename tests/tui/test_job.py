@@ -141,6 +141,20 @@ async def test_o_draws_over_epochs_time_and_percent_of_the_run(
         assert app.view_state.metric_axis == "percent"
 
 
+async def test_a_length_that_becomes_known_later_is_the_end_of_the_axis(
+    library: Library, open_app: Open
+) -> None:
+    put_live_job(library, total_steps=None)
+    app = open_app()
+    async with job_page(app) as pilot:
+        await pilot.press("o", "o", "o")
+        assert app.view_state.metric_axis == "percent"
+        end = charts(app).full_range[1]
+        put_job(library, total_steps=4_000)
+        await until(pilot, lambda: charts(app).full_range[1] != end)
+        assert charts(app).full_range[1] == 4_000
+
+
 async def test_hidden_metrics_stay_hidden_on_the_next_page(live: Library, open_app: Open) -> None:
     app = open_app()
     async with job_page(app) as pilot:
@@ -183,6 +197,36 @@ async def test_a_job_without_points_says_so(library: Library, open_app: Open) ->
     async with job_page(app) as pilot:
         await until(pilot, lambda: "Nothing was logged yet" in screen_text(app))
         assert "queued" in screen_text(app)
+
+
+async def test_an_ended_job_without_points_will_log_none(library: Library, open_app: Open) -> None:
+    put_job(library)
+    app = open_app()
+    async with job_page(app) as pilot:
+        await until(pilot, lambda: "Nothing was logged yet" in screen_text(app))
+        put_job(library, status="failed", completed_at=timestamp_text(NOW))
+        await until(pilot, lambda: "Nothing was logged yet" not in screen_text(app))
+        assert "Nothing was logged" in screen_text(app)
+        assert "no reason was recorded" in screen_text(app)
+
+
+@pytest.mark.parametrize(
+    ("status", "sentence"),
+    [
+        ("completed", "Its result is not imported as a model yet."),
+        ("failed", "No model was made of this run."),
+        ("queued", "These points are of an earlier attempt."),
+    ],
+)
+async def test_it_says_why_a_run_has_no_model(
+    library: Library, open_app: Open, status: str, sentence: str
+) -> None:
+    put_live_job(library, status=status, retry_count=1)
+    app = open_app()
+    async with job_page(app) as pilot:
+        await until(pilot, lambda: sentence in screen_text(app))
+        waits = "waits for attempt 2" in screen_text(app)
+        assert waits is (status == "queued")
 
 
 async def test_a_failed_job_tells_why_and_y_copies_it(library: Library, open_app: Open) -> None:

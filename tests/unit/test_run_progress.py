@@ -8,7 +8,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lora_tui.domain import Job, progress_of
+from lora_tui import formats
+from lora_tui.domain import Job, attempts_of, progress_of, reason_of
 
 NOW = datetime(2026, 11, 29, 12, tzinfo=UTC)
 
@@ -50,6 +51,39 @@ def test_a_cost_that_the_row_lacks_is_computed_from_price_and_time() -> None:
 def test_a_run_that_has_ended_has_nothing_left() -> None:
     found = progress_of(job(status="failed", completed_at=NOW.isoformat(), final_cost=3), NOW)
     assert (found.left, found.total_cost, found.elapsed) == (None, 3, 3_600.0)
+
+
+def test_times_that_no_run_can_have_are_unknown() -> None:
+    price = {"cost_per_gpu_hour": 2.5}
+    for started in ("2027-06-01T00:00:00+00:00", "1970-01-01T00:00:00+00:00"):
+        found = progress_of(job(started_at=started, gpu_config=price), NOW)
+        assert (found.elapsed, found.cost, found.pace) == (None, None, None)
+    ended = (NOW - timedelta(hours=3)).isoformat()
+    assert progress_of(job(status="failed", completed_at=ended), NOW).elapsed is None
+    slow = [(NOW - timedelta(seconds=200), 1.0), (NOW, 2.0)]
+    assert progress_of(job(total_steps=2**40), NOW, slow).left is None
+
+
+def test_a_total_or_a_step_that_no_run_can_have_is_unknown() -> None:
+    found = progress_of(job(total_steps=0, current_step=-5, progress=12), NOW)
+    assert (found.step, found.total_steps, found.share) == (None, None, 0.12)
+
+
+def test_only_a_whole_run_is_100_percent() -> None:
+    found = progress_of(job(current_step=9_999, total_steps=10_000), NOW)
+    assert formats.share(found.share) == "99 %"
+    assert formats.share(1.0) == "100 %"
+
+
+def test_why_a_job_ended_and_how_often_it_was_begun_is_one_sentence_everywhere() -> None:
+    assert reason_of(job(status="failed", error_message="out of\nmemory")) == "out of memory"
+    assert reason_of(job(status="failed")) == "no reason was recorded"
+    assert reason_of(job(status="cancelled")) == ""
+    assert reason_of(job(status="cancelled", error_message="by its owner")) == "by its owner"
+    assert reason_of(job(error_message="of the attempt before")) == ""
+    assert attempts_of(job(retry_count=1)) == 2
+    assert attempts_of(job(status="queued", retry_count=1)) == 1
+    assert attempts_of(job(retry_count=-7)) is None
 
 
 @given(

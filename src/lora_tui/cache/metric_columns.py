@@ -36,6 +36,13 @@ class ReadRun(NamedTuple):
     """None where nothing can be added: no points are cached, at most a reduced curve."""
 
 
+class Totals(NamedTuple):
+    """Steps and epochs of a whole run; None if unknown."""
+
+    steps: float | None
+    epochs: float | None
+
+
 class Points(NamedTuple):
     """Points in the columns that `MetricRun.add` takes."""
 
@@ -96,14 +103,18 @@ def read_reduced(db: sqlite3.Connection, job_id: str) -> MetricRun:
     return run
 
 
-def _empty_run(db: sqlite3.Connection, columns: Sequence[str], job_id: str) -> MetricRun:
+def totals_of(db: sqlite3.Connection, job_id: str) -> Totals:
+    """How long the run of a job is to be; it may become known, or change, while it runs."""
     found = get_job(db, job_id)
-    job = found.job if found else None
-    return MetricRun(
-        columns,
-        total_steps=job.total_steps if job else None,
-        total_epochs=(job.total_epochs or job.hyperparameters.epochs) if job else None,
-    )
+    if found is None:
+        return Totals(None, None)
+    job = found.job
+    return Totals(job.total_steps, job.total_epochs or job.hyperparameters.epochs)
+
+
+def _empty_run(db: sqlite3.Connection, columns: Sequence[str], job_id: str) -> MetricRun:
+    steps, epochs = totals_of(db, job_id)
+    return MetricRun(columns, total_steps=steps, total_epochs=epochs)
 
 
 def read_newer(db: sqlite3.Connection, job_id: str, mark: Mark, known: int) -> list[Points] | None:

@@ -7,10 +7,9 @@ from datetime import datetime
 from typing import Final, NamedTuple
 
 from lora_tui import formats
-from lora_tui.cache.jobs import QUEUED, RUNNING
+from lora_tui.cache.jobs import RUNNING
 from lora_tui.commands.table import Column
-from lora_tui.domain import Job
-from lora_tui.domain.run_progress import RunProgress
+from lora_tui.domain import Job, RunProgress, attempts_of, reason_of
 from lora_tui.errors import UsageError
 from lora_tui.text import fit
 
@@ -21,8 +20,8 @@ _NARROW: Final = 100
 CURVE_WIDTH: Final = 12
 _LONGEST: Final = 40
 """Cells of a name in a file."""
-_LONGEST_DURATION: Final = 10 * 365 * 86_400.0
-"""Seconds; longer ones are nonsense of a row."""
+_LONGEST_REASON: Final = 120
+"""Cells of the reason of a failure in a log."""
 
 
 class JobLine(NamedTuple):
@@ -125,14 +124,12 @@ def step_text(line: JobLine) -> str:
 
 def epoch_text(job: Job) -> str:
     """`1.4/3`."""
-    return _of(job.current_epoch, job.total_epochs, lambda value: f"{value:.4g}")
+    return _of(job.current_epoch, job.total_epochs, formats.number)
 
 
 def duration_text(seconds: float | None) -> str:
-    """`1:02:03`; a dash where it is unknown or beyond ten years."""
-    if seconds is None or not 0 <= seconds <= _LONGEST_DURATION:
-        return _UNKNOWN
-    return formats.duration(seconds)
+    """`1:02:03`; a dash where it is unknown."""
+    return _UNKNOWN if seconds is None else formats.duration(seconds)
 
 
 def left_text(progress: RunProgress) -> str:
@@ -153,23 +150,6 @@ def estimated_cost(job: Job, progress: RunProgress) -> float | None:
     if job.estimated_cost is not None:
         return job.estimated_cost
     return progress.total_cost if job.status in RUNNING else None
-
-
-def attempts(job: Job) -> int | None:
-    """How often the job was begun; None if unknown."""
-    if job.retries is None or job.retries < 0:
-        return None
-    return job.retries + (0 if job.status in QUEUED else 1)
-
-
-def reason_of(job: Job) -> str:
-    """Why a job failed, in one line; empty if it did not.
-
-    A job that is tried again may still have the reason of the attempt before.
-    """
-    if job.status in (*RUNNING, *QUEUED, "completed") or not job.error_message:
-        return ""
-    return job.error_message.split("\n", 1)[0]
 
 
 def note_text(line: JobLine) -> str:
@@ -254,7 +234,7 @@ COLUMNS: Final = (
     JobColumn(
         "attempts",
         Column("ATTEMPTS", 40, right=True),
-        lambda line, _: formats.count(attempts(line.job)),
+        lambda line, _: formats.count(attempts_of(line.job)),
     ),
     JobColumn("note", Column("NOTE", 83, least=16, most=80), lambda line, _: note_text(line)),
     JobColumn(
@@ -321,5 +301,5 @@ def one_line(line: JobLine) -> str:
     if progress.cost is not None:
         parts.append(cost_text(progress))
     if reason_of(job):
-        parts.append(reason_of(job))
+        parts.append(fit(reason_of(job), _LONGEST_REASON).rstrip())
     return "  ".join(parts)

@@ -17,7 +17,7 @@ from lora_tui.commands.context import CACHE_REBUILT, Context
 from lora_tui.commands.dates import moment_of_option
 from lora_tui.commands.job_columns import JobColumn, JobLine, Style
 from lora_tui.commands.table import table_lines, terminal_width
-from lora_tui.domain.run_progress import progress_of
+from lora_tui.domain import attempts_of, progress_of, reason_of
 from lora_tui.errors import ConfigError, UsageError
 
 _GROUPS: Final = {
@@ -206,10 +206,10 @@ def _csv_row(line: JobLine) -> tuple[Any, ...]:
     moments = (job.queued_at or job.created_at, job.started_at, job.completed_at)
     return (
         job.id, job.status, job.stage, job.dataset_name, job.preset_id,
-        job.hyperparameters.base_model, job.gpu.type, job.gpu.count, job_columns.attempts(job),
+        job.hyperparameters.base_model, job.gpu.type, job.gpu.count, attempts_of(job),
         progress.share, progress.step, progress.total_steps, job.current_epoch, job.total_epochs,
         job.training_loss, job.validation_loss,
         *(moment.isoformat() if moment else None for moment in moments),
         progress.elapsed, progress.left, progress.cost, progress.cost_is_computed,
-        job_columns.estimated_cost(job, progress), job.artifact_id, job_columns.reason_of(job),
+        job_columns.estimated_cost(job, progress), job.artifact_id, reason_of(job),
     )  # fmt: skip

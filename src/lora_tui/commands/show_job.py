@@ -15,8 +15,8 @@ from lora_tui.commands.job_columns import JobLine, Style
 from lora_tui.commands.jobs import as_data, job_lines, style_of
 from lora_tui.commands.show import setting_lines
 from lora_tui.commands.table import terminal_width
-from lora_tui.domain import Job
-from lora_tui.domain.run_progress import RunProgress
+from lora_tui.domain import Job, RunProgress, attempts_of
+from lora_tui.domain.outcome import NO_REASON
 
 _LABEL_WIDTH: Final = 20
 _DATASET_KEYS: Final = ("id", "name", "format", "total_training_pairs")
@@ -55,7 +55,7 @@ def fact_lines(line: JobLine, style: Style, *, model: str | None) -> list[tuple[
             job.status if job.stage in (None, job.status) else f"{job.status} ({job.stage})",
         ),
         ("Model", model or unknown),
-        ("Attempts", formats.count(job_columns.attempts(job))),
+        ("Attempts", formats.count(attempts_of(job))),
         ("Job at the worker", job.external_job_id or unknown),
         ("", ""),
         *_progress_lines(line, style),
@@ -128,6 +128,8 @@ def _print_error(context: Context, job: Job) -> None:
         for part in job.error_message.split("\n"):
             broken = [part] if width is None else textwrap.wrap(part, width) or [""]
             context.out.writelines(f"  {text}\n" for text in broken)
+    elif job.status == "failed":
+        context.out.write(f"\nReason\n  {NO_REASON}\n")
     if job.error_stack:  # as it is, to be copied
         context.out.write("\nStack\n")
         context.out.writelines(f"  {part}\n" for part in job.error_stack.split("\n"))

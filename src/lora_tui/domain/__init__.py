@@ -8,6 +8,7 @@ wrong type or lack keys, and two dialects of key names are supported. All texts 
 from __future__ import annotations
 
 from lora_tui.domain.cost_records import CostRecord
+from lora_tui.domain.outcome import attempts_of, reason_of
 from lora_tui.domain.rows import NO_VERSION, ArtifactFile, Dataset, Job, Model, Notification
 from lora_tui.domain.run_progress import RunProgress, progress_of
 from lora_tui.domain.training import (
@@ -47,8 +48,10 @@ __all__ = [
     "StepLoss",
     "Training",
     "WeightSummary",
+    "attempts_of",
     "curve_from_points",
     "finite",
     "progress_of",
+    "reason_of",
     "usable_loss",
 ]

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from lora_tui.domain.rows import Job
 
 RECENT_SECONDS: Final = 300.0
 """The pace is that of the points of so many seconds before the last one."""
+CLOCKS_DIFFER: Final = timedelta(minutes=2)
+"""A time that is further in the future is no accident of two clocks."""
+_LONGEST: Final = 10 * 365 * 86_400.0
+"""Seconds; a longer time comes from nonsense in the row."""
 _RUNNING: Final = ("running", "initializing")
 _LEAST_SHARE: Final = 0.02
 """Before this share of a run its whole cost is not extrapolated."""
@@ -25,7 +29,8 @@ class RunProgress:
     step: int | None
     total_steps: int | None
     elapsed: float | None
-    """Seconds since the start, until the end of the run if it has ended."""
+    """Seconds since the start, until the end of the run if it has ended; None if a time is unknown
+    or is one that no run can have."""
     left: float | None
     """Seconds, about; None if it does not run, or nothing tells."""
     pace: float | None
@@ -42,17 +47,17 @@ def progress_of(
 ) -> RunProgress:
     """How far a job is. `recent`: time and step of its points of the last minutes, in order."""
     runs = job.status in _RUNNING
-    step = job.current_step
+    step, total = _known(job.current_step, least=0), _known(job.total_steps, least=1)
     if recent:
         step = max(step or 0, int(recent[-1][1]))
     elapsed = _elapsed(job, now, runs=runs)
-    share = _share(job, step)
+    share = _share(job, step, total)
     pace = _pace(recent)
     if pace is None and runs and step is not None and step > 0 and elapsed:
         pace = step / elapsed
     left = None
-    if runs and pace and step is not None and job.total_steps and step < job.total_steps:
-        left = (job.total_steps - step) / pace
+    if runs and pace and step is not None and total and step < total:
+        left = _sensible((total - step) / pace)
     cost, rate = job.cost, job.gpu.cost_per_hour
     is_computed = cost is None and rate is not None and rate > 0 and elapsed is not None
     if is_computed and rate is not None and elapsed is not None:
@@ -60,7 +65,7 @@ def progress_of(
     return RunProgress(
         share=share,
         step=step,
-        total_steps=job.total_steps,
+        total_steps=total,
         elapsed=elapsed,
         left=left,
         pace=pace,
@@ -70,19 +75,28 @@ def progress_of(
     )
 
 
+def _known(value: int | None, *, least: int) -> int | None:
+    """The value; None where a row has one that no run can have."""
+    return value if value is not None and value >= least else None
+
+
 def _elapsed(job: Job, now: datetime, *, runs: bool) -> float | None:
     end = now if runs else job.completed_at
-    if job.started_at is None or end is None:
+    if job.started_at is None or end is None or job.started_at - end > CLOCKS_DIFFER:
         return None
-    return max(0.0, (end - job.started_at).total_seconds())
+    return _sensible(max(0.0, (end - job.started_at).total_seconds()))
 
 
-def _share(job: Job, step: int | None) -> float | None:
+def _sensible(seconds: float) -> float | None:
+    return seconds if seconds <= _LONGEST else None
+
+
+def _share(job: Job, step: int | None, total: int | None) -> float | None:
     """By steps where they are known: `progress` is written more rarely."""
     if job.status == "completed":
         return 1.0
-    if step is not None and job.total_steps and job.total_steps > 0:
-        share = step / job.total_steps
+    if step is not None and total:
+        share = step / total
     elif job.progress is not None:
         share = job.progress / 100
     else:

@@ -23,7 +23,7 @@ from lora_tui.errors import LoraTuiError
 from lora_tui.reports import MIN_COMPARED
 from lora_tui.reports.compare import LETTERS, Comparison, compare_models, to_csv, to_markdown
 from lora_tui.screens.chart_screen import CHART_ACTIONS, CHART_KEYS, ChartScreen, Scrolled
-from lora_tui.widgets.bindings import bound
+from lora_tui.widgets.bindings import bound, key_of
 from lora_tui.widgets.charts.overlay_chart import OverlayChart
 from lora_tui.widgets.difference_table import (
     LABEL,
@@ -271,7 +271,7 @@ class CompareScreen(ChartScreen):
             self.query_one(StatePanel).show_message(
                 "Nothing left to compare",
                 "The models were deleted from the project, or are no longer yours.",
-                "Press escape to go back to the list.",
+                f"Press {key_of(self.app, 'screen.back')} to go back.",
             )
             self.refresh_bindings()
             return

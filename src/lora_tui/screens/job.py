@@ -12,7 +12,7 @@ from textual.binding import BindingType
 
 from lora_tui import clock
 from lora_tui.cache.changes import Topic
-from lora_tui.cache.jobs import RUNNING, get_job
+from lora_tui.cache.jobs import FINISHED, QUEUED, RUNNING, get_job
 from lora_tui.cache.models import model_of_job
 from lora_tui.cache.recent_steps import recent_steps
 from lora_tui.cache.runs import LiveJudgement, judge_live
@@ -48,7 +48,6 @@ class JobScreen(MetricsScreen):
 
     CSS_PATH = ["../widgets/styled_lines.tcss", "job.tcss"]  # noqa: RUF012 - Textual's own
     ABOUT = "One training job: how far it is, what it costs, and all that it logged so far."
-    NOTHING_LOGGED = "Nothing was logged yet"
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (_WIDE, "-wide")]  # noqa: RUF012
     BINDINGS: ClassVar[list[BindingType]] = [
         bound("screen.back", "back", "Back"),
@@ -104,6 +103,7 @@ class JobScreen(MetricsScreen):
         """Show changes of the cache."""
         if topics & _FACTS:
             self._show_job()
+            self.read_run()  # only if its length has changed
         if Topic.CURVES in topics:
             self._read_recent()
             self._show_progress()
@@ -165,6 +165,12 @@ class JobScreen(MetricsScreen):
         names = ("#facts", "#run") if self.has_class("-wide") else ("#page",)
         return [self.query_one(name, Scrolled) for name in names]
 
+    @property
+    def nothing_logged(self) -> str:
+        """Said of a run without points."""
+        ended = self._job is not None and self._job.status in FINISHED
+        return "Nothing was logged" if ended else "Nothing was logged yet"
+
     def run_read(self) -> None:
         """Judge the run again; a new opinion only if it has grown by some points."""
         run = self._read.run if self._read else None
@@ -207,7 +213,7 @@ class JobScreen(MetricsScreen):
             if self._model is not None:
                 comparison = compare_with_rating(opinion, self._model.quality)
             elif job.status not in RUNNING:
-                comparison = Comparison(None, "No model was made of this run.")
+                comparison = Comparison(None, _without_model(job))
         self.query_one(OpinionPanel).show(opinion, comparison)
 
     def _show_job(self) -> None:
@@ -228,6 +234,8 @@ class JobScreen(MetricsScreen):
             self._show_timeline()
             self._show_progress()
             self._show_judgement()
+            if not self.chart.every_chart:
+                self.chart.show(None, otherwise=self.instead_of_charts)
         self.refresh_bindings()
 
     def _show_timeline(self) -> None:
@@ -246,3 +254,12 @@ class JobScreen(MetricsScreen):
         if self._job is not None:
             progress = progress_of(self._job, clock.now(), self._recent)
             self.query_one(JobHeader).show(self._job, progress)
+
+
+def _without_model(job: Job) -> str:
+    """Why there is no model of a run that is not running."""
+    if job.status == "completed":
+        return "Its result is not imported as a model yet."
+    if job.status in QUEUED:
+        return "These points are of an earlier attempt."
+    return "No model was made of this run."

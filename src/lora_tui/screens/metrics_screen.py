@@ -8,7 +8,15 @@ from typing import ClassVar, Final
 
 from textual.binding import BindingType
 
-from lora_tui.cache.metric_columns import Points, ReadRun, read_metrics, read_newer, read_reduced
+from lora_tui.cache.metric_columns import (
+    Points,
+    ReadRun,
+    Totals,
+    read_metrics,
+    read_newer,
+    read_reduced,
+    totals_of,
+)
 from lora_tui.cache.runs import get_run_version
 from lora_tui.curves.metrics_series import Axis
 from lora_tui.errors import LoraTuiError
@@ -35,15 +43,25 @@ class MetricsScreen(ChartScreen):
     _read: ReadRun | None = None
     _version: object = None
     """The version of the run that was read, or is being read."""
-    NOTHING_LOGGED: ClassVar[str] = "No metric points were logged for this run"
-    """Shown where a run has no points."""
-    _points_state = "loading curve…"
-    """The text that is shown instead of missing charts."""
+    _totals: Totals | None = None
+    """How long that run is to be."""
+    _points_state: str | None = "loading curve…"
+    """The text that is shown instead of missing charts; None where there are no points."""
 
     @property
     def chart(self) -> MetricCharts:
         """The charts."""
         return self.query_one(MetricCharts)
+
+    @property
+    def nothing_logged(self) -> str:
+        """Said of a run without points."""
+        return "No metric points were logged for this run"
+
+    @property
+    def instead_of_charts(self) -> str:
+        """The text that is shown while there is nothing to draw."""
+        return self.nothing_logged if self._points_state is None else self._points_state
 
     def run_read(self) -> None:
         """Called after points were read, or could not be fetched."""
@@ -55,17 +73,17 @@ class MetricsScreen(ChartScreen):
         self.chart.hidden = frozenset(state.hidden_metrics)
         if state.metric_axis in list(Axis):
             self.chart.axis = Axis(state.metric_axis)
-        self.chart.show(read_reduced(self.db, job_id), otherwise=self._points_state)
+        self.chart.show(read_reduced(self.db, job_id), otherwise=self.instead_of_charts)
         self.read_run()
         self._fetch_points()
 
     def read_run(self) -> None:
         """Read, in a thread, what has changed since the last time."""
-        version = get_run_version(self.db, self._run_job)
-        if version is None or version == self._version:
+        version, totals = get_run_version(self.db, self._run_job), totals_of(self.db, self._run_job)
+        if version is None or (version, totals) == (self._version, self._totals):
             return
-        self._version = version
-        known = self._read
+        known = self._read if totals == self._totals else None
+        self._version, self._totals = version, totals
         if known is None or known.mark is None:
             read = partial(read_metrics, job_id=self._run_job)
             self.read(read, self._take_run, exclusive="run")
@@ -92,7 +110,7 @@ class MetricsScreen(ChartScreen):
 
     def _take_run(self, read: ReadRun) -> None:
         self._read = read
-        self.chart.show(read.run, otherwise=self._points_state)
+        self.chart.show(read.run, otherwise=self.instead_of_charts)
         self.run_read()
         self.refresh_bindings()
 
@@ -100,7 +118,7 @@ class MetricsScreen(ChartScreen):
         """Fetch new points; an error is shown only instead of missing charts."""
 
         def fetched(_: None) -> None:
-            self._points_fetched(self.NOTHING_LOGGED)
+            self._points_fetched(None)
 
         def failed(error: LoraTuiError) -> None:
             reason = f"The curve can't be loaded: {error}\n{self.lora.remedy_of(error)}"
@@ -109,12 +127,13 @@ class MetricsScreen(ChartScreen):
         load = partial(self.lora.writers.load_curve, self._run_job)
         self.start(load, fetched, failed=failed, name="curve")
 
-    def _points_fetched(self, state: str) -> None:
+    def _points_fetched(self, state: str | None) -> None:
         self._points_state = state
         self.lora.poll_cache()
         self.read_run()
         if self._read is not None or not self.chart.has_curve:
-            self.chart.show(self._read.run if self._read else None, otherwise=state)
+            run = self._read.run if self._read else None
+            self.chart.show(run, otherwise=self.instead_of_charts)
         self.run_read()
         self.refresh_bindings()
 

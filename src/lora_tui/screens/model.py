@@ -229,10 +229,11 @@ class ModelScreen(MetricsScreen):
         self.set_class(model is None, "-gone")
         self.query_one(ModelHeader).show(model)
         if model is None:
+            back = key_of(self.app, "screen.back")
             self.query_one(StatePanel).show_message(
                 "This model is gone",
                 "It was deleted from the project, or it is no longer yours.",
-                "Downloaded files stay on your disk. Press escape to go back to the list.",
+                f"Downloaded files stay on your disk. Press {back} to go back.",
             )
         else:
             self.query_one(JobTimeline).show(stages_of(model))

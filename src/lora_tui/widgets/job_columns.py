@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final, NamedTuple
 
 from lora_tui import clock, formats
 from lora_tui.cache.jobs import QUEUED, RUNNING, JobSort
-from lora_tui.domain import Job, RunProgress, progress_of
+from lora_tui.domain import Job, RunProgress, attempts_of, progress_of, reason_of
+from lora_tui.domain.run_progress import CLOCKS_DIFFER
 from lora_tui.widgets.charts.sparkline import sparkline
 from lora_tui.widgets.job_status import status_span
 from lora_tui.widgets.row_columns import Column, ColumnSet, RenderContext
@@ -18,8 +19,6 @@ _LEAST_BAR: Final = 3
 _MOST_BAR: Final = 20
 _PERCENT: Final = 6
 """Cells of a blank and `100 %`."""
-_CLOCKS_DIFFER: Final = timedelta(minutes=2)
-"""A time that is further in the future is shown as a date."""
 
 
 class JobRow(NamedTuple):
@@ -59,7 +58,7 @@ def _status(row: JobRow, context: RenderContext) -> Sequence[Span]:
     if row.is_running:
         return [word, *_bar(share, context.width - len(word[0]), ascii_only=context.ascii_only)]
     if job.status == "failed" and not context.wide and job.error_message:
-        return [word, (f": {_one_line(job.error_message)}", "muted")]
+        return [word, (f": {reason_of(job)}", "muted")]
     if job.status in ("failed", "cancelled") and share is not None:
         return [word, (f" at {formats.share(share)}", "muted")]
     return [word]
@@ -101,7 +100,7 @@ def _age(moment: datetime | None) -> str:
     now = clock.now()
     return (
         formats.short_date(moment, now)
-        if moment - now > _CLOCKS_DIFFER
+        if moment - now > CLOCKS_DIFFER
         else formats.age(moment, now)
     )
 
@@ -173,14 +172,14 @@ def _gpu(row: JobRow, context: RenderContext) -> Sequence[Span]:
 
 
 def _attempts(row: JobRow, _context: RenderContext) -> Sequence[Span]:
-    retries = row.job.retries
-    return [(formats.NO_VALUE if retries is None else formats.count(max(0, retries) + 1), "plain")]
+    return [(formats.count(attempts_of(row.job)), "plain")]
 
 
 def _reason(row: JobRow, _context: RenderContext) -> Sequence[Span]:
     job = row.job
-    if job.status == "failed":
-        return [(_one_line(job.error_message or "no reason was recorded"), "plain")]
+    reason = reason_of(job)
+    if reason:
+        return [(reason, "plain")]
     stage = job.stage if row.is_running and job.stage != job.status else None
     return [(_one_line(stage or ""), "muted")]
 

@@ -10,8 +10,7 @@ from rich.cells import cell_len
 
 from lora_tui import formats
 from lora_tui.curves.metrics_series import VALIDATION, MetricRun
-from lora_tui.domain import Job
-from lora_tui.domain.run_progress import RunProgress
+from lora_tui.domain import Job, RunProgress, attempts_of, reason_of
 from lora_tui.opinion import Finding
 from lora_tui.widgets.cells import fit, normalize_width, wrap
 from lora_tui.widgets.job_status import status_span
@@ -70,8 +69,8 @@ def header_lines(
         lines.append([(fit(settings, width, ascii_only=ascii_only), "muted")])
     lines.append(_bar_line(job, progress, width, ascii_only=ascii_only))
     lines.append(_flow(_drawable(time_and_cost(job, progress), ascii_only), width))
-    if job.status == "failed" and job.error_message:
-        reason = f"{'x' if ascii_only else '✗'} {' '.join(job.error_message.split())}"
+    if job.status == "failed":
+        reason = f"{'x' if ascii_only else '✗'} {reason_of(job)}"
         lines.append([(fit(reason, width, ascii_only=ascii_only), "failed")])
     return lines
 
@@ -81,9 +80,10 @@ def settings_of(job: Job) -> list[str]:
     gpu = job.gpu.type
     if gpu and (job.gpu.count or 1) > 1:
         gpu = f"{formats.count(job.gpu.count)} x {gpu}"
-    attempts = None
-    if job.retries is not None and job.retries > 0:
-        attempts = f"attempt {formats.count(job.retries + 1)}"
+    begun, attempts = attempts_of(job), None
+    if begun is not None and job.retries:
+        number = formats.count(job.retries + 1)
+        attempts = f"attempt {number}" if begun > job.retries else f"waits for attempt {number}"
     return [text for text in (job.preset_id, job.hyperparameters.base_model, gpu, attempts) if text]
 
 
@@ -92,7 +92,7 @@ def _bar_line(job: Job, progress: RunProgress, width: int, *, ascii_only: bool) 
     needed = sum(len(_GAP) + cell_len(text) for text, _ in facts)
     cells = max(_LEAST_BAR, min(_MOST_BAR, width - needed))
     full, empty = ("=", ".") if ascii_only else ("━", "─")
-    done = round(cells * (progress.share or 0.0))
+    done = int(cells * (progress.share or 0.0))
     style = status_span(job.status)[1]
     bar: list[Span] = [(full * done, style), (empty * (cells - done), "faint")]
     return [*bar, *_flow([("", "value"), *facts], width - cells)]

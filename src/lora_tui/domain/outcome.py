@@ -1,0 +1,28 @@
+"""How a job ended, as every list and page tells it: why it failed, and how often it was begun."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from lora_tui.domain.rows import Job
+
+NO_REASON: Final = "no reason was recorded"
+_GOES_ON: Final = ("queued", "initializing", "running", "completed")
+
+
+def attempts_of(job: Job) -> int | None:
+    """How often the job was begun; None if unknown."""
+    if job.retries is None or job.retries < 0:
+        return None
+    return job.retries + (0 if job.status == "queued" else 1)
+
+
+def reason_of(job: Job) -> str:
+    """Why a job failed or was cancelled, in one line; empty if it was not, or nothing is known.
+
+    A job that is tried again may still have the reason of the attempt before.
+    """
+    if job.status in _GOES_ON:
+        return ""
+    reason = " ".join((job.error_message or "").split())
+    return reason or (NO_REASON if job.status == "failed" else "")
