@@ -117,6 +117,16 @@ def test_a_job_that_was_not_submitted_yet_says_so(run: Run, home: Path) -> None:
             "does not accept the key",
         ),
         ({"vanish": True}, ExitCode.NOT_FOUND, "does not know this job"),
+        (
+            {"path": "/v2/", "status": 500, "fail_next": 9},
+            ExitCode.UNREACHABLE,
+            "then cancel the job again",
+        ),
+        (
+            {"path": "/v2/", "status": 502, "fail_next": 9},
+            ExitCode.UNREACHABLE,
+            "then cancel the job again",
+        ),
     ],
 )
 def test_a_refusal_of_the_worker_is_one_line(
@@ -128,6 +138,7 @@ def test_a_refusal_of_the_worker_is_one_line(
     assert ran.code == code
     assert said in ran.err
     assert "Traceback" not in ran.err
+    assert "asks again" not in ran.err  # nobody does, once the command has ended
 
 
 def test_a_job_that_the_worker_has_finished_meanwhile_is_not_said_to_be_cancelled(

@@ -13,7 +13,12 @@ from lora_tui.cache.jobs import NOT_FOUND, get_job
 from lora_tui.config.table import Profile
 from lora_tui.domain import Job
 from lora_tui.errors import ConfigError, NotFoundError, UsageError
-from lora_tui.gateway.gpu import Worker
+from lora_tui.gateway.gpu import (
+    MalformedJobError,
+    MalformedResultError,
+    Worker,
+    WorkerUnreachableError,
+)
 from lora_tui.text import terminal_safe
 
 ACTIVE: Final = ("queued", "initializing", "running")
@@ -21,6 +26,8 @@ ACTIVE: Final = ("queued", "initializing", "running")
 REQUESTED: Final = (
     "The GPU worker cancels the job. Its status changes here once the pipeline has written it."
 )
+
+_ASK_AGAIN: Final = "check the GPU worker and GPU_CLUSTER_API_URL, then cancel the job again"
 
 
 def cancel_job(profile: Profile, db: sqlite3.Connection, job_id: str) -> str:
@@ -40,7 +47,12 @@ def cancel_job(profile: Profile, db: sqlite3.Connection, job_id: str) -> str:
             remedy=f"set {missing}, or cancel it in the web application",
         )
     with closing(Worker(profile.gpu_url, profile.gpu_key)) as worker:
-        status = worker.cancel(external_job_id)
+        try:
+            status = worker.cancel(external_job_id)
+        except (WorkerUnreachableError, MalformedResultError) as error:
+            if not isinstance(error, MalformedJobError):
+                error.remedy = _ASK_AGAIN  # the harvest asks again by itself, this does not
+            raise
     if status != "CANCELLED":
         raise UsageError(
             "The GPU worker did not cancel the job",

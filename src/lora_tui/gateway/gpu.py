@@ -87,7 +87,7 @@ class WorkerUnreachableError(UnreachableError):
 class MalformedResultError(BackendError):
     """The response names no usable files; a later response may."""
 
-    default_remedy = "lora-tui asks again; check what the GPU worker answers for this job"
+    default_remedy = "check what the GPU worker answers for this job; lora-tui asks again"
 
 
 class MalformedJobError(MalformedResultError):
