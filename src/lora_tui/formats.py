@@ -195,10 +195,15 @@ def about(seconds: float | None) -> str:
 
 
 def age(moment: datetime | None, now: datetime) -> str:
-    """How long ago, in the largest unit that fits: `just now`, `5 min ago`, `3 d ago`."""
+    """How long ago, in the largest unit that fits: `just now`, `5 min ago`, `3 d ago`.
+
+    `in 3 d` for what is more than an hour ahead; clocks differ by less than that.
+    """
     if moment is None:
         return "never"
     passed = now - moment
+    if passed <= -timedelta(hours=1):
+        return f"in {age(now, moment).removesuffix(' ago')}"
     if passed < timedelta(seconds=45):
         return "just now"
     for unit, length in (

@@ -195,6 +195,11 @@ def test_filters_narrow_the_list(put: Put, run: Run) -> None:
         (("show", "0000"), 2, "too short"),
         (("show", "ffffffff"), 3, "Job not found or access denied"),
         (("--watch", "--csv", "--offline"), 2, "--watch prints no CSV"),
+        (("--status", " , "), 2, "No status is named"),
+        (("--since", "2026-11-02", "--until", "2026-11-01"), 2, "--until is before --since"),
+        (("--columns", "id", "--csv"), 2, "--columns is for the table"),
+        (("--csv", "show", "00000001"), 2, "--csv is not for `lora-tui jobs show`"),
+        (("--status", "failed", "cancel", "00000001"), 2, "--status is not for"),
     ],
 )
 def test_an_error_says_what_to_do(
@@ -212,6 +217,39 @@ def test_named_columns_are_shown_in_their_order(put: Put, run: Run) -> None:
     assert heading.split() == ["STAGE", "STEP", "ID"]
     assert line.split() == ["epoch", "2", "300/1,200", "00000001"]
     assert "validation_loss" in run("jobs", "--columns", "help").out.split()
+
+
+def test_a_named_column_stays_where_no_job_has_a_value(put: Put, run: Run) -> None:
+    put(row(1, "queued"), running(2))
+    assert run("jobs", "--status", "queued", "--columns", "loss,left").out.splitlines() == [
+        "LOSS  LEFT",
+        "   –     –",
+    ]
+    assert run("jobs", "--columns", "id,reason").out.splitlines()[0].split() == ["ID", "REASON"]
+
+
+def test_jobs_of_a_status_that_only_the_backend_knows_can_be_chosen(put: Put, run: Run) -> None:
+    put(row(1, "Paused"), row(2, "failed"))
+    ran = run("jobs", "--status", "paused,active", "--json")
+    assert [job["status"] for job in ran.data["jobs"]] == ["Paused"]
+    assert "Paused" in run("jobs", "--status", "broken").err
+
+
+def test_a_cost_beyond_all_numbers_is_unknown(put: Put, run: Run) -> None:
+    put(
+        running(1, gpu_config={"type": "H100", "cost_per_gpu_hour": 1e308, "num_gpus": 8}),
+        running(2, current_cost=-1e308),
+    )
+    lines = list(csv.DictReader(io.StringIO(run("jobs", "--csv").out)))
+    assert [line["cost_so_far"] for line in lines] == ["", "-1e+308"]
+    assert [line["estimated_cost"] for line in lines] == ["", ""]
+    assert "about –" not in run("jobs").out
+
+
+def test_a_job_of_the_future_is_not_said_to_be_new(put: Put, run: Run) -> None:
+    there = clock.timestamp_text(clock.now() + timedelta(days=800))
+    put(row(1, "queued", created_at=there, queued_at=there))
+    assert "in 2 y" in run("jobs").out
 
 
 def test_rows_of_nonsense_are_shown_plainly(put: Put, run: Run) -> None:

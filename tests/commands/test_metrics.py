@@ -5,13 +5,17 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
+import sys
 
 import pytest
 
 from lora_tui.engine.online import OnlineWriters
 from lora_tui.errors import UnreachableError
 from lora_tui.sandbox import Sandbox
+from lora_tui.text import cell_width
 from tests.conftest import Run
+from tests.pseudo_terminal import open_terminal
 
 
 @pytest.fixture
@@ -86,3 +90,39 @@ def test_what_names_no_run_ends_with_3(synced: Sandbox, run: Run) -> None:
     ran = run("metrics", "nosuchrun")
     assert ran.code == 3
     assert "lora-tui list" in ran.err
+
+
+def test_candidates_are_the_ids_that_match(synced: Sandbox, run: Run) -> None:
+    ids = [model["id"] for model in run("list", "--json", "--limit", "100").data["models"]]
+    ids += [job["id"] for job in run("jobs", "--json", "--limit", "100").data["jobs"]]
+    [letter, _] = max(
+        ((letter, sum(one.startswith(letter) for one in ids)) for letter in "0123456789abcdef"),
+        key=lambda pair: pair[1],
+    )
+    ran = run("metrics", letter, "--offline")
+    assert ran.code == 2
+    for candidate in ran.err.partition(" match (")[2].partition("). Type")[0].split("), "):
+        assert candidate.startswith(letter), ran.err
+
+
+def test_curves_are_drawn_on_a_terminal_only_and_the_table_fits_it(
+    synced: Sandbox, run: Run
+) -> None:
+    model = a_model(run)["id"]
+    assert "⣀" not in run("metrics", model).out  # also fetches its points
+    command = [sys.executable, "-m", "lora_tui", "--offline", "metrics", model]
+    for columns in (20, 40, 60, 80, 300):
+        drawn = on_terminal(command, columns, {})
+        assert drawn[3].startswith("METRIC"), drawn
+        assert all(cell_width(line) <= columns for line in drawn), drawn
+        assert ("MAX" in drawn[3]) == (columns >= 80)
+        assert any("⣀" in line for line in drawn) == (columns >= 80)
+    plain = on_terminal(command, 120, {"LORA_TUI_ASCII": "1"})
+    assert not any("⣀" in line for line in plain)
+
+
+def on_terminal(command: list[str], columns: int, environment: dict[str, str]) -> list[str]:
+    """What a program prints on a terminal of this width."""
+    terminal = open_terminal(command, {**os.environ, **environment}, size=(columns, 24))
+    assert terminal.end() == 0
+    return bytes(terminal.written).decode().splitlines()

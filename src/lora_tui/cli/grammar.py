@@ -39,7 +39,9 @@ def parse(argv: Sequence[str] | None) -> SimpleNamespace:
             if before:
                 common.parse_args(words[:before], arguments)
             arguments.command = command.name
-            return _parser_of(command).parse_args(words[before + 1 :], arguments)
+            _parser_of(command).parse_args(words[before + 1 :], arguments)
+            _check_options(command, arguments)
+            return arguments
     if before == len(words):  # no command, and nothing of the harvest
         common.parse_args(words, arguments)
         arguments.command, arguments.run = None, APPLICATION
@@ -54,6 +56,26 @@ def parse(argv: Sequence[str] | None) -> SimpleNamespace:
     elif arguments.harvest:
         raise UsageError("--harvest takes no command", remedy=f"leave out `{arguments.command}`")
     return arguments
+
+
+def _check_options(command: Command, arguments: SimpleNamespace) -> None:
+    """Raise UsageError for options that would be ignored."""
+    if arguments.json:
+        for form in ("csv", "jsonl", "markdown"):
+            if getattr(arguments, form, False):
+                raise UsageError(
+                    f"--json and --{form} can't be used together", remedy="leave one out"
+                )
+    action = getattr(arguments, "action", None)
+    if not (command.run and command.inner and action):
+        return
+    for option in _parser_of(command)._actions:
+        name = option.option_strings[-1] if option.option_strings else ""
+        given = getattr(arguments, option.dest, option.default)
+        if name and given != option.default and option.dest not in COMMON_DEFAULTS:
+            raise UsageError(
+                f"{name} is not for `lora-tui {command.name} {action}`", remedy="leave it out"
+            )
 
 
 def _check_command(words: Sequence[str]) -> None:

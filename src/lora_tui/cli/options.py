@@ -7,7 +7,7 @@ is read.
 
 from __future__ import annotations
 
-from argparse import ArgumentParser
+from argparse import ArgumentParser, ArgumentTypeError
 
 _SORTS = (
     "created",
@@ -30,7 +30,9 @@ _FILE_HELP = "fetch only these files: names, or patterns in quotes ('*.json')"
 def positive(text: str) -> int:
     """Parse a whole number from 1 to 1,000,000,000; the `type` of an argument."""
     value = int(text)
-    if not 0 < value <= 1_000_000_000:
+    if value > 1_000_000_000:
+        raise ArgumentTypeError("must be at most 1,000,000,000")
+    if value < 1:
         raise ValueError
     return value
 

@@ -67,6 +67,7 @@ _PATTERNS: Final = (
         "{name} and {other} can't be used together",
         "leave one out",
     ),
+    (r"argument (?P<name>.+?): (?P<what>must be at most .+)", "{name} {what}", ""),
     (r"argument (?P<name>.+?): ignored explicit argument .*", "{name} takes no value", ""),
     (r"the following arguments are required: (?P<what>[^,]+)", "{what} is missing", ""),
     (r"the following arguments are required: (?P<what>.+)", "{what} are missing", ""),

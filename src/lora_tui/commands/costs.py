@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from datetime import timedelta
 from typing import Final
 
@@ -10,7 +9,8 @@ from lora_tui import clock, formats
 from lora_tui.cache import costs as cached
 from lora_tui.cache import metadata
 from lora_tui.commands.context import CACHE_REBUILT, Context
-from lora_tui.commands.dates import moment_of_option
+from lora_tui.commands.dates import period_of_options
+from lora_tui.commands.style import style_of, width_of
 from lora_tui.reports.cost_table import cost_rows
 from lora_tui.reports.costs import By, Costs, Period, document, remarks, table
 
@@ -23,9 +23,7 @@ _SOURCES: Final = (
 def show_costs(context: Context) -> None:
     """Print what was spent, in groups, and the total."""
     arguments = context.arguments
-    period = Period(
-        moment_of_option(arguments.since), moment_of_option(arguments.until, whole_day=True)
-    )
+    period = Period(*period_of_options(arguments.since, arguments.until))
     with context.cache() as db:
         costs = cached.read_costs(db, By(arguments.by), period)
         unread, last = cached.why_unread(db), metadata.get_sync_state(db).last_success
@@ -43,8 +41,8 @@ def show_costs(context: Context) -> None:
         context.out.write(csv_table(*table(costs)))
         return
     if not costs.is_empty:
-        width = shutil.get_terminal_size().columns if context.out.isatty() else None
-        rows = cost_rows(costs, width)
+        ascii_only = style_of(context).ascii_only
+        rows = cost_rows(costs, width_of(context), ascii_only=ascii_only)
         context.out.write("".join(f"{row.text}\n" for row in rows))
     if last is None:
         if not rebuilt:

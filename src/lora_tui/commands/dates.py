@@ -1,4 +1,4 @@
-"""Reads the dates of options, like `--since`."""
+"""Reads the dates of the options `--since` and `--until`."""
 
 from __future__ import annotations
 
@@ -8,11 +8,21 @@ from lora_tui import clock
 from lora_tui.errors import UsageError
 
 
-def moment_of_option(text: str | None, *, whole_day: bool = False) -> datetime | None:
-    """A day or a moment in the user's zone; None for None.
+def period_of_options(
+    since: str | None, until: str | None
+) -> tuple[datetime | None, datetime | None]:
+    """From a moment on, and before another, in the user's zone; None is without end.
 
-    `whole_day`: the end of the day, where a day is given. Raises UsageError.
+    The day of `--until` belongs to it. Raises UsageError.
     """
+    start, before = _moment(since), _moment(until, whole_day=True)
+    if start is not None and before is not None and before <= start:
+        raise UsageError("--until is before --since", remedy="exchange the two dates")
+    return start, before
+
+
+def _moment(text: str | None, *, whole_day: bool = False) -> datetime | None:
+    """`whole_day`: the end of the day, where a day is given. Raises UsageError."""
     if text is None:
         return None
     day = clock.local_day(text.strip())

@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 
 from lora_tui import formats
 from lora_tui.cache.jobs import RUNNING
+from lora_tui.commands.style import Style
 from lora_tui.commands.table import Column
 from lora_tui.domain import Job, RunProgress, attempts_of, reason_of
 from lora_tui.errors import UsageError
@@ -33,16 +34,6 @@ class JobLine(NamedTuple):
     now: datetime
 
 
-class Style(NamedTuple):
-    """How the texts are drawn."""
-
-    bars: bool
-    """Whether bars and curves are drawn: only on a terminal."""
-    ascii_only: bool
-    width: int | None = None
-    """Of the terminal; None for a file."""
-
-
 class JobColumn(NamedTuple):
     """One column that can be named in `--columns`."""
 
@@ -51,6 +42,8 @@ class JobColumn(NamedTuple):
     text: Callable[[JobLine, Style], str]
     shown: bool = True
     """Whether it is shown where no columns are named."""
+    named: bool = False
+    """Whether `--columns` names it."""
 
 
 def chosen_columns(names: str | None) -> tuple[JobColumn, ...]:
@@ -71,7 +64,7 @@ def chosen_columns(names: str | None) -> tuple[JobColumn, ...]:
         )
     return tuple(
         known[name]._replace(
-            table=known[name].table._replace(importance=len(chosen) - place), shown=True
+            table=known[name].table._replace(importance=len(chosen) - place), named=True
         )
         for place, name in enumerate(chosen)
     )
@@ -82,13 +75,15 @@ def filled_columns(
 ) -> tuple[list[Column], list[list[str]]]:
     """Columns and their texts, without columns that have no value in any line.
 
-    The id stays.
+    The id stays, and so does what was named: a script counts the columns.
     """
     texts = [[column.text(line, style) for line in lines] for column in columns]
     kept = [
         place
         for place, cells in enumerate(texts)
-        if columns[place].name == "id" or any(cell.strip() not in ("", _UNKNOWN) for cell in cells)
+        if columns[place].name == "id"
+        or columns[place].named
+        or any(cell.strip() not in ("", _UNKNOWN) for cell in cells)
     ]
     rows = [[texts[place][row] for place in kept] for row in range(len(lines))]
     return [columns[place].table for place in kept], rows

@@ -23,6 +23,7 @@ from lora_tui.commands import job_columns
 from lora_tui.commands import jobs as command
 from lora_tui.commands.context import Context
 from lora_tui.commands.output import Output
+from lora_tui.commands.style import style_of
 from lora_tui.commands.table import terminal_size
 from lora_tui.errors import (
     AuthenticationError,
@@ -54,7 +55,7 @@ _REQUEST_SECONDS: Final = 0.5
 _TOPICS: Final = frozenset({Topic.JOBS, Topic.CURVES, Topic.DATASETS, Topic.SYNC})
 
 
-def watch(context: Context, query: JobQuery, columns: Sequence[JobColumn]) -> None:
+def watch(context: Context, columns: Sequence[JobColumn]) -> None:
     """Follow the jobs; ends only by a signal or an error.
 
     Raises KeyboardInterrupt, TerminatedError, HangupError; UsageError; what a sync raises, where
@@ -66,11 +67,13 @@ def watch(context: Context, query: JobQuery, columns: Sequence[JobColumn]) -> No
     if not context.arguments.offline:
         context.require_network()
     in_place = context.out.isatty() and not context.json and not _has_no_screen()
-    with _ends_by_signals(), context.cache() as db, _syncs(context, seconds) as syncs:
-        if in_place:
-            _draw_in_place(context, db, query, columns, syncs)
-        else:
-            _print_changes(context, db, query, syncs)
+    with _ends_by_signals(), context.cache() as db:
+        query = command.query_of(context, db)
+        with _syncs(context, seconds) as syncs:
+            if in_place:
+                _draw_in_place(context, db, query, columns, syncs)
+            else:
+                _print_changes(context, db, query, syncs)
 
 
 class _Syncs:
@@ -174,7 +177,7 @@ def _draw_in_place(
     syncs: _Syncs | None,
 ) -> None:
     """Draw the table on the alternate screen; it is printed once more at the end."""
-    descriptor, style = context.out.stream.fileno(), command.style_of(context)
+    descriptor, style = context.out.stream.fileno(), style_of(context)
     table: list[str] = []
     remark = ""
     try:

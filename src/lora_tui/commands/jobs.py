@@ -4,25 +4,26 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from datetime import datetime
 from typing import Any, Final
 
 from lora_tui import clock, formats
 from lora_tui.cache import jobs, metadata
+from lora_tui.cache.facets import job_facets
 from lora_tui.cache.jobs import RUNNING, STATUSES, JobList, JobQuery, JobSort, JobSummary
 from lora_tui.cache.recent_steps import recent_steps
 from lora_tui.commands import job_columns
 from lora_tui.commands.context import CACHE_REBUILT, Context
-from lora_tui.commands.dates import moment_of_option
-from lora_tui.commands.job_columns import JobColumn, JobLine, Style
-from lora_tui.commands.table import table_lines, terminal_width
+from lora_tui.commands.dates import period_of_options
+from lora_tui.commands.job_columns import JobColumn, JobLine
+from lora_tui.commands.style import Style, style_of, width_of
+from lora_tui.commands.table import table_lines
 from lora_tui.domain import attempts_of, progress_of, reason_of
-from lora_tui.errors import ConfigError, UsageError
+from lora_tui.errors import UsageError
 
 _GROUPS: Final = {
-    "active": (*RUNNING, *jobs.QUEUED),
-    "ended": jobs.FINISHED,
+    "active": {*RUNNING, *jobs.QUEUED},
+    "ended": {*jobs.FINISHED},
 }
 """What `--status` takes beside the statuses themselves."""
 
@@ -30,16 +31,16 @@ _GROUPS: Final = {
 def list_jobs(context: Context) -> None:
     """Print the first jobs of the list, or follow them."""
     arguments = context.arguments
-    query, columns = query_of(context), _columns(context)
+    columns = _columns(context)
     if columns is None:
         return
     if arguments.watch is not None:
         from lora_tui.commands.job_watch import watch
 
-        watch(context, query, columns)
+        watch(context, columns)
         return
     with context.cache() as db:
-        found = JobList(db, query)
+        found = JobList(db, query_of(context, db))
         summaries = found.window(0, arguments.limit)
         now = clock.now()
         lines = job_lines(db, summaries, now)
@@ -64,20 +65,21 @@ def list_jobs(context: Context) -> None:
         )
 
 
-def query_of(context: Context) -> JobQuery:
+def query_of(context: Context, db: sqlite3.Connection) -> JobQuery:
     """The query of the options. Raises UsageError."""
     arguments = context.arguments
+    created_from, created_before = period_of_options(arguments.since, arguments.until)
     return JobQuery(
         sort=JobSort(arguments.sort),
         reverse=arguments.reverse,
         search=arguments.search or "",
-        statuses=_statuses(arguments.status),
+        statuses=_statuses(arguments.status, db),
         dataset=arguments.dataset or "",
         preset=arguments.preset or "",
         base_model=arguments.base_model or "",
         gpu=arguments.gpu or "",
-        created_from=moment_of_option(arguments.since),
-        created_before=moment_of_option(arguments.until, whole_day=True),
+        created_from=created_from,
+        created_before=created_before,
     )
 
 
@@ -104,7 +106,7 @@ def text_of(
     context: Context, lines: Sequence[JobLine], columns: Sequence[JobColumn], style: Style
 ) -> list[str]:
     """The table, as wide as the terminal, or as its texts where stdout is none."""
-    width = terminal_width(context.out.stream.fileno()) if context.out.isatty() else None
+    width = width_of(context)
     table, rows = job_columns.filled_columns(columns, lines, style._replace(width=width))
     return table_lines(table, rows, width)
 
@@ -155,6 +157,12 @@ def _columns(context: Context) -> tuple[JobColumn, ...] | None:
     """The columns to show; None where `--columns help` printed them instead."""
     names = context.arguments.columns
     if names is None or names.strip().lower() != "help":
+        if names is not None and (context.json or context.arguments.csv):
+            form = "--json" if context.json else "--csv"
+            raise UsageError(
+                f"--columns is for the table, and {form} has all columns",
+                remedy=f"leave out --columns or {form}",
+            )
         return job_columns.chosen_columns(names)
     if context.json:
         context.print_data({"columns": [column.name for column in job_columns.COLUMNS]})
@@ -163,30 +171,22 @@ def _columns(context: Context) -> tuple[JobColumn, ...] | None:
     return None
 
 
-def style_of(context: Context) -> Style:
-    """How the texts are drawn on this output."""
-    if not context.out.isatty():
-        return Style(bars=False, ascii_only=False)
-    from lora_tui.config.load import load_preferences
-
-    ascii_only = False
-    with suppress(ConfigError):
-        ascii_only = load_preferences(context.profile.paths.config_file).ascii_only
-    return Style(bars=True, ascii_only=ascii_only)
-
-
-def _statuses(text: str | None) -> frozenset[str]:
-    names = {name.strip().lower() for name in (text or "").split(",") if name.strip()}
-    for group, members in _GROUPS.items():
-        if group in names:
-            names = names - {group} | set(members)
-    unknown = names - set(STATUSES)
+def _statuses(text: str | None, db: sqlite3.Connection) -> frozenset[str]:
+    """Those that are named, also one that only the backend knows. Raises UsageError."""
+    if text is None:
+        return frozenset()
+    names = {name.strip().lower() for name in text.split(",") if name.strip()}
+    there = [status for status in job_facets(db).statuses if status and status not in STATUSES]
+    choices = f"choose from {', '.join((*STATUSES, *sorted(there), *_GROUPS))}"
+    if not names:
+        raise UsageError("No status is named", remedy=choices)
+    known = {status: {status} for status in STATUSES} | _GROUPS
+    for status in there:
+        known[status.lower()] = {*known.get(status.lower(), ()), status}
+    unknown = names - set(known)
     if unknown:
-        raise UsageError(
-            f"There is no status {sorted(unknown)[0]!r}",
-            remedy=f"choose from {', '.join((*STATUSES, *_GROUPS))}",
-        )
-    return frozenset(names)
+        raise UsageError(f"There is no status {sorted(unknown)[0]!r}", remedy=choices)
+    return frozenset().union(*(known[name] for name in names))
 
 
 def _print_csv(context: Context, lines: Iterable[JobLine]) -> None:

@@ -78,6 +78,7 @@ def _query(context: Context) -> ModelQuery:
     )
     if convergences:
         _check_known(convergences)
+    since, before = _period(arguments.since, arguments.until)
     return ModelQuery(
         sort=_SORT_SYNONYMS.get(arguments.sort) or Sort(arguments.sort),
         reverse=arguments.reverse,
@@ -87,8 +88,8 @@ def _query(context: Context) -> ModelQuery:
         dataset=arguments.dataset or "",
         preset=arguments.preset or "",
         base_model=arguments.base_model or "",
-        created_from=_day(arguments.since),
-        created_before=_day(arguments.until, whole=True),
+        created_from=since,
+        created_before=before,
         downloaded=True if arguments.downloaded else None,
     )
 
@@ -104,12 +105,12 @@ def _check_known(convergences: frozenset[str]) -> None:
         )
 
 
-def _day(text: str | None, *, whole: bool = False) -> datetime | None:
-    if text is None:
-        return None
-    from lora_tui.commands.dates import moment_of_option  # late: seldom needed
+def _period(since: str | None, until: str | None) -> tuple[datetime | None, datetime | None]:
+    if since is None and until is None:
+        return None, None
+    from lora_tui.commands.dates import period_of_options  # late: seldom needed
 
-    return moment_of_option(text, whole_day=whole)
+    return period_of_options(since, until)
 
 
 def _table(found: Sequence[ModelSummary]) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import shutil
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing
@@ -15,6 +14,8 @@ from lora_tui.cache.jobs import find_jobs
 from lora_tui.cache.metric_columns import LoggedPoint, logged_points, metric_columns, read_metrics
 from lora_tui.cache.thinning import is_thinned
 from lora_tui.commands.context import Context
+from lora_tui.commands.style import style_of, width_of
+from lora_tui.commands.table import Column, fit_ends, table_lines
 from lora_tui.curves.metrics_series import MetricRun, Track, label_of
 from lora_tui.domain import Job
 from lora_tui.errors import LoraTuiError, NotFoundError, UsageError
@@ -25,10 +26,16 @@ from lora_tui.widgets.charts.metric_text import metric_text
 from lora_tui.widgets.charts.sparkline import sparkline
 
 _NOT_FOUND: Final = "Job or model not found or access denied"
-_PIPE_WIDTH: Final = 80
 _MOST_SPARKLINE: Final = 60
 _LEAST_SPARKLINE: Final = 8
-_HEADING: Final = ("METRIC", "FIRST", "LAST", "BEST", "MIN", "MAX")
+_COLUMNS: Final = (
+    Column("METRIC", 100, least=8),
+    Column("FIRST", 70, right=True),
+    Column("LAST", 90, right=True),
+    Column("BEST", 80, right=True),
+    Column("MIN", 60, right=True),
+    Column("MAX", 50, right=True),
+)
 _LOWEST_IS_BEST: Final = ("training_loss", "validation_loss")
 _HIGHEST_IS_BEST: Final = ("throughput", "gpu_utilization")
 
@@ -39,6 +46,8 @@ class _Target(NamedTuple):
     job_id: str
     model_id: str | None
     name: str
+    id: str
+    """Of the job or of the model, whichever was named."""
 
 
 def metrics(context: Context) -> None:
@@ -82,18 +91,18 @@ def _resolve(db: sqlite3.Connection, reference: str) -> _Target:
     found: dict[str, _Target] = {}
     for summary in find_jobs(db, reference):
         job = summary.job
-        found[job.id] = _Target(job.id, job.artifact_id, _job_name(job))
+        found[job.id] = _Target(job.id, job.artifact_id, _job_name(job), job.id)
     for listed in models.find_models(db, reference):
         model = models.get_model(db, listed.id)
         if model is not None and model.job_id:
-            found[model.job_id] = _Target(model.job_id, model.id, model.name)
+            found[model.job_id] = _Target(model.job_id, model.id, model.name, model.id)
     if not found:
         raise NotFoundError(
             _NOT_FOUND,
             remedy="run `lora-tui list` to see the models, or `lora-tui sync` if it is new",
         )
     if len(found) > 1:
-        candidates = ", ".join(f"{one.job_id[:8]} ({one.name})" for one in [*found.values()][:10])
+        candidates = ", ".join(f"{one.id} ({one.name})" for one in [*found.values()][:10])
         raise UsageError(
             f"{len(found)} runs match", details=candidates, remedy="type more of the id"
         )
@@ -155,18 +164,20 @@ def _print_table(context: Context, target: _Target, run: MetricRun) -> None:
     steps = ""
     if len(run):
         steps = f", steps {formats.step(min(run.steps))} to {formats.step(max(run.steps))}"
-    context.out.write(f"{target.job_id[:8]}  {target.name}\n{points}{steps}\n\n")
-    rows = [_HEADING, *(_row(name, track, run) for name, track in tracks)]
-    widths = [max(cell_width(row[column]) for row in rows) for column in range(len(_HEADING))]
-    width = shutil.get_terminal_size().columns if context.out.isatty() else _PIPE_WIDTH
-    room = min(_MOST_SPARKLINE, width - sum(widths) - 2 * len(widths))
-    lines = ["", *(_line(track, room) for _, track in tracks)]
-    for row, line in zip(rows, lines, strict=True):
-        cells = [
-            fit(cell, size, right=number > 0)
-            for number, (cell, size) in enumerate(zip(row, widths, strict=True))
+    width, style = width_of(context), style_of(context)
+    title = [f"{target.job_id[:8]}  {target.name}", f"{points}{steps}"]
+    if width is not None:
+        title = [fit_ends(line, width).rstrip() for line in title]
+    lines = table_lines(_COLUMNS, [_row(name, track, run) for name, track in tracks], width)
+    if style.bars and width is not None:
+        longest = max(map(cell_width, lines))
+        room = min(_MOST_SPARKLINE, width - longest - 2)
+        drawn = ["", *(_line(track, room, ascii_only=style.ascii_only) for _, track in tracks)]
+        lines = [
+            f"{fit(line, longest)}  {curve}".rstrip()
+            for line, curve in zip(lines, drawn, strict=True)
         ]
-        context.out.write("  ".join([*cells, line]).rstrip() + "\n")
+    context.out.writelines(f"{line}\n" for line in (*title, "", *lines))
 
 
 def _row(name: str, track: Track, run: MetricRun) -> tuple[str, ...]:
@@ -183,11 +194,11 @@ def _row(name: str, track: Track, run: MetricRun) -> tuple[str, ...]:
     return (label_of(name), *shown, metric_text(name, low), metric_text(name, high))
 
 
-def _line(track: Track, room: int) -> str:
+def _line(track: Track, room: int, *, ascii_only: bool) -> str:
     if room < _LEAST_SPARKLINE or not len(track):
         return ""
     places = track.decimate(range(len(track)), 4 * room)
-    return sparkline(tuple(track.values[place] for place in places), room)
+    return sparkline(tuple(track.values[place] for place in places), room, ascii_only=ascii_only)
 
 
 def _remarks(run: MetricRun, failure: LoraTuiError | None, *, is_reduced: bool) -> Iterator[str]:

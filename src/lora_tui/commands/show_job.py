@@ -11,10 +11,10 @@ from lora_tui.cache.jobs import RUNNING
 from lora_tui.cache.runs import LiveJudgement, judge_live
 from lora_tui.commands import job_columns
 from lora_tui.commands.context import Context, resolve_job
-from lora_tui.commands.job_columns import JobLine, Style
-from lora_tui.commands.jobs import as_data, job_lines, style_of
+from lora_tui.commands.job_columns import JobLine
+from lora_tui.commands.jobs import as_data, job_lines
 from lora_tui.commands.show import setting_lines
-from lora_tui.commands.table import terminal_width
+from lora_tui.commands.style import Style, style_of, width_of
 from lora_tui.domain import Job, RunProgress, attempts_of
 from lora_tui.domain.outcome import NO_REASON
 
@@ -122,7 +122,8 @@ def _judgement_lines(job: Job, judgement: LiveJudgement) -> list[tuple[str, str]
 
 def _print_error(context: Context, job: Job) -> None:
     """Why a job failed, its lines broken between words where a terminal is too narrow for them."""
-    width = terminal_width(context.out.stream.fileno()) - 2 if context.out.isatty() else None
+    terminal = width_of(context)
+    width = None if terminal is None else terminal - 2
     if job.error_message:
         context.out.write("\nReason\n")
         for part in job.error_message.split("\n"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -61,7 +62,7 @@ def progress_of(
     cost, rate = job.cost, job.gpu.cost_per_hour
     is_computed = cost is None and rate is not None and rate > 0 and elapsed is not None
     if is_computed and rate is not None and elapsed is not None:
-        cost = rate * max(1, job.gpu.count or 1) * elapsed / 3600
+        cost = _finite(rate * max(1, job.gpu.count or 1) * elapsed / 3600)
     return RunProgress(
         share=share,
         step=step,
@@ -118,5 +119,10 @@ def _total_cost(job: Job, cost: float | None, share: float | None, *, runs: bool
     if job.estimated_cost is not None:
         return job.estimated_cost
     if cost is not None and share is not None and share >= _LEAST_SHARE:
-        return cost / share
+        return _finite(cost / share)
     return None
+
+
+def _finite(value: float) -> float | None:
+    """None for what is beyond all numbers: a row may say anything."""
+    return value if math.isfinite(value) else None

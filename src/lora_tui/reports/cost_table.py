@@ -59,7 +59,8 @@ def cost_rows(
         for name in _LESS_IMPORTANT:
             if least + _width_of(columns) > width:
                 del columns[name]
-        longest = max(1, min(longest, max(_LEAST_LABEL, width - _width_of(columns) - 10)))
+        room = width - _width_of(columns)
+        longest = max(1, min(longest, room, max(_LEAST_LABEL, room - 10)))
     room = 0 if width is None else width - longest - _width_of(columns) - len(_GAP)
     longest_bar = min(room, _MOST_BAR) if room >= _LEAST_BAR else 0
     bars = [
