@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from textual._path import CSSPathType
 from textual.binding import BindingType
 from textual.command import CommandPalette, Provider
+from textual.screen import Screen
 
 from lora_tui.cache.metadata import get_sync_state
 from lora_tui.cache.transfer_queue import active_transfers
@@ -18,6 +21,8 @@ from lora_tui.widgets.bindings import bound
 
 if TYPE_CHECKING:
     from lora_tui.cache.jobs import JobQuery
+
+Shown = TypeVar("Shown", bound=Screen[Any])
 
 # Only the list of models is imported at once, so that the first frame comes soon. Each other screen
 # is imported by the action that opens it.
@@ -101,29 +106,38 @@ class LoraTuiApp(CacheApp):
         """Show the list at once, not after a blank screen."""
         return ModelsScreen()
 
+    def _show(
+        self,
+        kind: type[Shown],
+        make: Callable[[], Shown],
+        is_wanted: Callable[[Shown], bool] = lambda _: True,
+    ) -> None:
+        """Show a screen: the nearest one below that is wanted, without those above it; else a new.
+
+        Nothing while one of its kind is on top: the second of two quick keys opens nothing.
+        """
+        if isinstance(self.screen, kind):
+            return
+        above: list[Screen[Any]] = []
+        for screen in reversed(self.screen_stack):
+            if isinstance(screen, kind) and is_wanted(screen):
+                for closed in above:
+                    closed.dismiss()
+                return
+            above.append(screen)
+        self.push_screen(make())
+
     def open_model(self, model_id: str) -> None:
-        """Show one model; from the page of its job, back to the one that led there."""
+        """Show one model."""
         from lora_tui.screens.model import ModelScreen
 
-        below = self.screen_stack[-2] if len(self.screen_stack) > 1 else None
-        if isinstance(self.screen, ModelScreen):
-            return  # the second of two quick keys opens nothing
-        if isinstance(below, ModelScreen) and below.model_id == model_id:
-            self.screen.dismiss()
-        else:
-            self.push_screen(ModelScreen(model_id))
+        self._show(ModelScreen, lambda: ModelScreen(model_id), lambda s: s.model_id == model_id)
 
     def open_job(self, job_id: str) -> None:
-        """Show one training job; from the page of its model, back to the one that led there."""
+        """Show one training job."""
         from lora_tui.screens.job import JobScreen
 
-        below = self.screen_stack[-2] if len(self.screen_stack) > 1 else None
-        if isinstance(self.screen, JobScreen):
-            return  # the second of two quick keys opens nothing
-        if isinstance(below, JobScreen) and below.job_id == job_id:
-            self.screen.dismiss()
-        else:
-            self.push_screen(JobScreen(job_id))
+        self._show(JobScreen, lambda: JobScreen(job_id), lambda s: s.job_id == job_id)
 
     def action_notifications(self) -> None:
         """Show the notifications."""
@@ -131,28 +145,25 @@ class LoraTuiApp(CacheApp):
 
         if not isinstance(self.screen, NotificationsScreen):
             self.clear_notifications()
-            self.push_screen(NotificationsScreen())
+        self._show(NotificationsScreen, NotificationsScreen)
 
     def action_transfers(self) -> None:
         """Show Transfers."""
         from lora_tui.screens.transfers import TransfersScreen
 
-        if not isinstance(self.screen, TransfersScreen):
-            self.push_screen(TransfersScreen())
+        self._show(TransfersScreen, TransfersScreen)
 
     def open_jobs(self, narrowed: JobQuery) -> None:
         """Show the training jobs that match."""
         from lora_tui.screens.jobs import JobsScreen
 
-        if not isinstance(self.screen, JobsScreen):
-            self.push_screen(JobsScreen(narrowed))
+        self._show(JobsScreen, lambda: JobsScreen(narrowed), lambda s: s.shows(narrowed))
 
     def action_jobs(self) -> None:
         """Show the training jobs."""
         from lora_tui.screens.jobs import JobsScreen
 
-        if not isinstance(self.screen, JobsScreen):
-            self.push_screen(JobsScreen())
+        self._show(JobsScreen, JobsScreen)
 
     def action_harvest(self) -> None:
         """Show the harvest."""
@@ -163,9 +174,9 @@ class LoraTuiApp(CacheApp):
                 "The harvest needs the network. Start lora-tui without --offline.",
                 severity="warning",
             )
-        elif not isinstance(self.screen, HarvestScreen):
+        else:
             try:
-                self.push_screen(HarvestScreen(self.harvest))
+                self._show(HarvestScreen, partial(HarvestScreen, self.harvest))
             except LoraTuiError as error:
                 self.show_error(error, title="Harvest not opened")
 
@@ -173,16 +184,15 @@ class LoraTuiApp(CacheApp):
         """Show what runs have cost."""
         from lora_tui.screens.costs import CostsScreen
 
-        if not isinstance(self.screen, CostsScreen):
-            self.push_screen(CostsScreen())
+        self._show(CostsScreen, CostsScreen)
 
     def action_settings(self) -> None:
         """Show the settings."""
         from lora_tui.screens.settings import SettingsScreen
 
-        if self.settings is not None and not isinstance(self.screen, SettingsScreen):
+        if self.settings is not None:
             try:
-                self.push_screen(SettingsScreen(self.settings))
+                self._show(SettingsScreen, partial(SettingsScreen, self.settings))
             except LoraTuiError as error:
                 self.show_error(error, title="Settings not opened")
 

@@ -271,11 +271,11 @@ async def test_the_strength_of_the_smoothing_is_changed_and_said(
         await pilot.press("enter")
         await app.workers.wait_for_complete()
         seen = []
-        for key in ("M", "M", "M", "m", "M", "m", "m"):
+        for key in ("F", "F", "F", "f", "F", "f", "f"):
             await pilot.press(key)
             seen.append(app.screen.query_one(MetricCharts).plot_style.smoothing.name)
         assert seen == ["STRONG", "LIGHT", "NORMAL", "OFF", "NORMAL", "OFF", "NORMAL"]
-        await pilot.press("M")
+        await pilot.press("F")
         assert "strongly smoothed" in screen_text(app)
 
 

@@ -202,7 +202,7 @@ async def test_the_toggles_change_the_chart_and_say_so(models: Library, open_app
         screen = await compared(pilot)
         chart = screen.query_one(OverlayChart)
         assert "Training loss  smoothed · over steps" in screen_text(app)
-        await pilot.press("l", "m", "x")
+        await pilot.press("l", "f", "x")
         assert "as logged · over % of the run · log scale" in screen_text(app)
         await pilot.press("v")
         assert "No validation losses were logged" in screen_text(app)

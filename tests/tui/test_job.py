@@ -288,7 +288,7 @@ async def test_odd_points_are_drawn_plainly(
     put_points(library, points)
     app = open_app(ascii_only=True)
     async with job_page(app, (80, 24)) as pilot:
-        keys = ("right", "plus", "l", "o", "o", "o", "left", "minus", "0", "M", "m", "G")
+        keys = ("right", "plus", "l", "o", "o", "o", "left", "minus", "0", "F", "f", "G")
         await pilot.press(*keys)
         assert "Loss" in "".join(titles(app))
 

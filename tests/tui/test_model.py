@@ -391,14 +391,14 @@ async def test_the_crosshair_reads_the_values_off(model: Library, open_app: Open
         assert "step 11,970" in screen_text(app)
 
 
-async def test_l_and_m_change_how_the_curve_is_drawn(model: Library, open_app: Open) -> None:
+async def test_l_and_f_change_how_the_curve_is_drawn(model: Library, open_app: Open) -> None:
     app = open_app()
     async with model_page(app, NARROW) as pilot:
-        await pilot.press("l", "m")
+        await pilot.press("l", "f")
         text = screen_text(app)
         assert "log scale" in text
         assert "smoothed" not in text
-        await pilot.press("l", "m")
+        await pilot.press("l", "f")
         assert "log scale" not in screen_text(app)
         assert "smoothed" in screen_text(app)
 

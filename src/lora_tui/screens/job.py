@@ -51,7 +51,8 @@ class JobScreen(MetricsScreen):
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (_WIDE, "-wide")]  # noqa: RUF012
     BINDINGS: ClassVar[list[BindingType]] = [
         bound("screen.back", "back", "Back"),
-        bound("job.model", "model", "Model", tooltip="Show the model that this job made"),
+        bound("job.model", "model", "Model", tooltip="Show the model that the job made"),
+        bound("list.open", "model", "Model", show=False),
         bound("job.cancel", "cancel", "Cancel", tooltip="Stop the run at the GPU worker"),
         *METRICS_KEYS,
         *CHART_KEYS,

@@ -63,7 +63,7 @@ class JobsScreen(TableScreen):
         bound("models.sort", "sort", "Sort", tooltip="Choose the order of the list"),
         bound("models.reverse", "reverse", "Reverse", show=False, tooltip="Reverse the order"),
         bound("models.filter", "filter", "Filter", tooltip="Filter the list"),
-        bound("jobs.model", "model", "Model", tooltip="Open the model of the job"),
+        bound("job.model", "model", "Model", tooltip="Show the model that the job made"),
         bound("job.cancel", "cancel", "Cancel", tooltip="Stop the job, after a question"),
         bound(
             "models.columns",
@@ -110,6 +110,11 @@ class JobsScreen(TableScreen):
     def view(self) -> JobTable:
         """The list."""
         return self.query_one(JobTable)
+
+    def shows(self, narrowed: JobQuery) -> bool:
+        """Whether it shows the jobs that match, in any order."""
+        order = {"sort": narrowed.sort, "reverse": narrowed.reverse}
+        return self.job_query._replace(**order) == narrowed
 
     def check_action(
         self,
