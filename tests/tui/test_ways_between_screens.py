@@ -53,7 +53,6 @@ async def after(pilot: Pilot[Any], *keys: str) -> list[str]:
         (("dollar_sign", *TO_RUN, "m"), "dollar_sign", ["Models", "Costs"]),
         (("t", "w", "n"), "t", ["Models", "Transfers"]),
         (("n", *TO_RUN, "enter"), "n", ["Models", "Notifications"]),
-        (("comma", "w"), "comma", ["Models", "Settings"]),
     ],
 )
 async def test_a_key_leads_back_to_a_screen_that_is_already_open(

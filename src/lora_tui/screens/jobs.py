@@ -113,8 +113,8 @@ class JobsScreen(TableScreen):
 
     def shows(self, narrowed: JobQuery) -> bool:
         """Whether it shows the jobs that match, in any order."""
-        order = {"sort": narrowed.sort, "reverse": narrowed.reverse}
-        return self.job_query._replace(**order) == narrowed
+        asked = self.job_query._replace(sort=narrowed.sort, reverse=narrowed.reverse)
+        return asked == narrowed
 
     def check_action(
         self,
