@@ -5,6 +5,12 @@ engine follows them as it does in the application, with one ordinary sync a minu
 project on the loopback interface that computes its answers. It runs in real time, so a figure takes
 as long as it says. The peer is an engine that reads all points of each run every five seconds,
 which is what an ordinary fetch of a curve would cost; it is computed from one such fetch.
+
+Two more figures: how long it takes until each of fifty runs shows its newest points, of which
+nothing was cached; and keys in the list of Jobs beside fifty such runs, in `lora-tui` itself on a
+pseudo-terminal as in bench_keys.py. Their peer is the same list where nothing runs.
+
+    bench_live.py SECONDS KEYS
 """
 
 from __future__ import annotations
@@ -27,7 +33,9 @@ from urllib.parse import parse_qs, urlsplit
 
 import httpx
 
-from figures import Figure, report
+import homes
+from bench_keys import CURSOR, DOWN, PAUSE, UP, share
+from figures import Figure, figure, report
 from lora_tui.cache.connection import open_cache
 from lora_tui.clock import timestamp_text
 from lora_tui.engine.live import LiveSync, Needs
@@ -37,17 +45,35 @@ from lora_tui.gateway.rest import Rest
 from lora_tui.processes import yield_to_others
 from lora_tui.sync import sync_cache
 from made_up import USER
+from terminal import Terminal
 
 SECONDS: Final = 60.0
+KEYS: Final = 300
+LISTED: Final = 20
+"""The cursor moves up and down over so many jobs."""
 POINTS: Final = 10_000
+_NEVER: Final = datetime.max.replace(tzinfo=UTC)
 _NO_ID: Final = "00000000-0000-0000-0000-000000000000"
 _WINDOW: Final = re.compile(r'job_id\.(?:in\.\(([\w,-]+)\)|eq\.([\w-]+)),timestamp\.gte\."([^"]*)"')
+_BEFORE: Final = re.compile(r'timestamp\.lt\."([^"]*)"')
 _BEYOND: Final = re.compile(r'\.gt\."([^"]*)",and\(\w+\.eq\."[^"]*",id\.gt\."([^"]*)"')
 
 
-def main(seconds: float = SECONDS) -> int:
+def main(seconds: float = SECONDS, keys: float = KEYS) -> int:
     """Measure each number of runs."""
-    figures: list[Figure] = []
+    figures = [_first_points(50)]
+    times = {runs: keys_beside(runs, int(keys)) for runs in (False, True)}
+    for percent in (50, 99):
+        figures.append(
+            figure(
+                f"keys beside 50 live runs: {percent}th of 100",
+                "ms",
+                [share(times[True], percent)],
+                peer="nothing runs",
+                peer_values=[share(times[False], percent)],
+                promise="at most 20 ms" if percent == 99 else "",
+            )
+        )
     for runs in (0, 1, 50):
         requests, processor, whole = measured(runs, seconds)
         name = f"following {runs} runs" if runs != 1 else "following 1 run"
@@ -59,8 +85,58 @@ def main(seconds: float = SECONDS) -> int:
     return 0
 
 
-def measured(runs: int, seconds: float) -> tuple[float, float, float | None]:
-    """Requests and processor seconds a minute; what fetching all points each time would take."""
+def _first_points(runs: int) -> Figure:
+    """Until each run has its newest points, of which none were cached."""
+    with following(runs) as (online, live, path):
+        online.requests, began = 0, time.monotonic()
+        live.wake()
+        with closing(open_cache(path)) as db:
+            while metrics_of(db) < runs:
+                time.sleep(0.05)
+        seconds = time.monotonic() - began
+        print(f"{online.requests} requests until the newest points were there", file=sys.stderr)
+    name = f"the newest points of {runs} runs of {POINTS:,} points"
+    return Figure(name, "s", seconds, seconds, seconds, 1, promise="a few seconds")
+
+
+def metrics_of(db: sqlite3.Connection) -> int:
+    """How many runs have a point."""
+    return int(db.execute("SELECT count(DISTINCT job_id) FROM metrics").fetchone()[0])
+
+
+def keys_beside(live: bool, count: int) -> list[float]:
+    """Milliseconds of keys that move the cursor of Jobs, with fifty jobs that run or have ended."""
+    times: list[float] = []
+    with (
+        serving(50, status="running" if live else "completed") as url,
+        tempfile.TemporaryDirectory() as name,
+    ):
+        home = Path(name)
+        homes.configure(home, url)
+        terminal = Terminal(
+            homes.command(), "Models", environment=homes.environment(home, url), settled=False
+        )
+        try:
+            terminal.seen_after("w", run_name(LISTED))
+            terminal.draw(10.0)  # the newest points of all have come
+            at, step = 0, 1
+            for _ in range(count):
+                if not 0 <= at + step < LISTED:
+                    step = -step
+                at += step
+                seconds = terminal.seen_after(
+                    DOWN if step > 0 else UP, run_name(at), of_line=CURSOR
+                )
+                times.append(seconds * 1000)
+                terminal.draw(PAUSE)
+        finally:
+            terminal.close()
+    return times
+
+
+@contextmanager
+def following(runs: int) -> Iterator[tuple[Online, LiveSync, Path]]:
+    """The engine's part that follows runs, on a cache that knows the jobs."""
     with serving(runs) as url, tempfile.TemporaryDirectory() as home:
         path = Path(home) / "cache.sqlite3"
         online = Online(url, path)
@@ -72,6 +148,17 @@ def measured(runs: int, seconds: float) -> tuple[float, float, float | None]:
                 yield db
 
         live = LiveSync(Needs(cache, lambda: online, lambda: True))  # type: ignore[arg-type, return-value]
+        try:
+            yield online, live, path
+        finally:
+            live.stop()
+            if live.thread is not None:
+                live.thread.join()
+
+
+def measured(runs: int, seconds: float) -> tuple[float, float, float | None]:
+    """Requests and processor seconds a minute; what fetching all points each time would take."""
+    with following(runs) as (online, live, _):
         online.fetch_points(runs)
         live.wake()
         time.sleep(3.0)
@@ -83,7 +170,6 @@ def measured(runs: int, seconds: float) -> tuple[float, float, float | None]:
         online.sync()
         minutes = (time.monotonic() - began) / 60
         used, requests = time.process_time() - processor, online.requests
-        live.stop()
         return requests / minutes, used / minutes, online.whole_fetch(runs)
 
 
@@ -140,16 +226,26 @@ def _figure(name: str, unit: str, value: float, peer: float | None = None) -> Fi
 # The project ------------------------------------------------------------------------------------
 
 
+def dataset_id(number: int) -> str:
+    """The id of the dataset of a run."""
+    return f"20000000-0000-4000-8000-{number + 1:012x}"
+
+
 def job_id(number: int) -> str:
     """The id of a run."""
     return f"00000000-0000-4000-8000-{number + 1:012x}"
 
 
+def run_name(number: int) -> str:
+    """The name of the dataset of a run; 0 is the first of the list."""
+    return f"Run-{number:03d}"
+
+
 @contextmanager
-def serving(runs: int) -> Iterator[str]:
-    """The URL of a project with so many running jobs."""
+def serving(runs: int, *, status: str = "running") -> Iterator[str]:
+    """The URL of a project with so many jobs."""
     ours, theirs = multiprocessing.Pipe()
-    process = multiprocessing.Process(target=_serve, args=(runs, theirs), daemon=True)
+    process = multiprocessing.Process(target=_serve, args=(runs, status, theirs), daemon=True)
     process.start()
     try:
         yield f"http://127.0.0.1:{ours.recv()}"
@@ -161,13 +257,30 @@ def serving(runs: int) -> Iterator[str]:
 class Project:
     """Its rows, computed for the moment at which they are asked for."""
 
-    def __init__(self, runs: int) -> None:
-        self.runs = runs
+    def __init__(self, runs: int, status: str) -> None:
+        self.runs, self.status = runs, status
         self.began = datetime.now(UTC).replace(microsecond=0) - timedelta(seconds=POINTS)
 
     def jobs(self) -> list[dict[str, Any]]:
         now = datetime.now(UTC)
         return [self._job(number, now) for number in range(self.runs)]
+
+    def datasets(self) -> list[dict[str, Any]]:
+        return [
+            {
+                "id": dataset_id(number),
+                "user_id": USER,
+                "name": run_name(number),
+                "updated_at": timestamp_text(self.began),
+            }
+            for number in range(self.runs)
+        ]
+
+    def newest(self, number: int, since: datetime, before: datetime | None) -> list[dict[str, Any]]:
+        """The last points of a run between two times, at most a page of them."""
+        now = min(datetime.now(UTC), before - timedelta(microseconds=1) if before else _NEVER)
+        last, first = (int((at - self.began).total_seconds()) for at in (now, since))
+        return [self._point(number, step) for step in range(max(0, first, last - 999), last + 1)]
 
     def points(self, number: int, since: datetime, *, inclusive: bool) -> list[dict[str, Any]]:
         """Of a run from a time on."""
@@ -181,16 +294,16 @@ class Project:
         return {
             "id": job_id(number),
             "user_id": USER,
-            "dataset_id": None,
+            "dataset_id": dataset_id(number),
             "preset_id": "balanced",
             "hyperparameters": {"base_model": "meta-llama/Llama-3.1-8B-Instruct", "rank": 16},
             "gpu_config": {"type": "H100", "count": 1, "cost_per_gpu_hour": 2.5},
-            "status": "running",
+            "status": self.status,
             "progress": step / 200,
             "current_step": step,
             "total_steps": 20_000,
             "current_metrics": {"training_loss": 1.2},
-            "created_at": timestamp_text(self.began),
+            "created_at": timestamp_text(self.began - timedelta(seconds=number)),
             "started_at": timestamp_text(self.began),
             "updated_at": timestamp_text(datetime.fromtimestamp(changed, UTC)),
             "external_job_id": f"job-{number}",
@@ -212,13 +325,20 @@ class Project:
         }
 
 
-def _serve(runs: int, port: Connection) -> None:
-    project = Project(runs)
+def _serve(runs: int, status: str, port: Connection) -> None:
+    project = Project(runs, status)
     numbers = {job_id(number): number for number in range(runs)}
 
     def points(query: dict[str, str]) -> list[dict[str, Any]]:
         beyond = _BEYOND.search(query.get("or", ""))
         job = query.get("job_id", "")
+        if "timestamp.desc" in query["order"]:
+            found = _BEFORE.search(query.get("or", ""))
+            before = datetime.fromisoformat(found[1]) if found else None
+            since = datetime.fromisoformat(query.get("timestamp", "gte.1970-01-01T00:00Z")[4:])
+            names = job.removeprefix("eq.").removeprefix("in.").strip("()").split(",")
+            rows = [row for name in names for row in project.newest(numbers[name], since, before)]
+            return sorted(rows, key=lambda row: (row["timestamp"], row["id"]), reverse=True)
         if job.startswith("eq."):
             since = datetime.fromisoformat(beyond[1]) if beyond else project.began
             return project.points(
@@ -238,7 +358,8 @@ def _serve(runs: int, port: Connection) -> None:
     def rows(table: str, query: dict[str, str]) -> list[dict[str, Any]]:
         if table == "metrics_points":
             return points(query)
-        found = project.jobs() if table == "training_jobs" else []
+        tables = {"training_jobs": project.jobs, "datasets": project.datasets}
+        found = tables[table]() if table in tables else []
         if query.get("id", "").startswith("in."):
             return [row for row in found if row["id"] in query["id"]]
         beyond = _BEYOND.search(query.get("or", ""))
@@ -275,4 +396,4 @@ def _serve(runs: int, port: Connection) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(*map(float, sys.argv[1:2])))
+    sys.exit(main(*map(float, sys.argv[1:3])))
