@@ -12,8 +12,10 @@ from textual.pilot import Pilot
 
 from lora_tui import formats
 from lora_tui.app import LoraTuiApp
+from lora_tui.cache import metrics
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import open_cache, transaction
+from lora_tui.cache.thinning import thin_old_runs
 from lora_tui.clock import timestamp_text
 from lora_tui.errors import ConfigError
 from lora_tui.screens.job import JobScreen
@@ -113,6 +115,27 @@ async def test_new_points_are_drawn_and_the_view_stays(live: Library, open_app: 
         assert charts(app)._run is run  # only the new ones were read
         assert (charts(app).window, charts(app).selected) == (window, selected)
         assert "step 1,290 of 2,000" in screen_text(app)
+
+
+@pytest.mark.parametrize("size", [(80, 24), TALL], ids=str)
+async def test_the_chart_says_which_points_of_an_old_run_are_kept_until_all_are_there(
+    library: Library, open_app: Open, size: tuple[int, int]
+) -> None:
+    put_job(library, status="completed", completed_at=timestamp_text(NOW))
+    put_points(library, (point(number, step=float(number)) for number in range(2_000)))
+    with closing(open_cache(library.path)) as db:
+        assert thin_old_runs(db, 0) == 1
+        kept = len(metrics.get_points(db, JOB))
+    app = open_app()
+    async with job_page(app, size) as pilot:
+        assert f"thinned: {kept:,} of 2,000 points" in screen_text(app)
+        with closing(open_cache(library.path)) as db, transaction(db, Topic.CURVES):
+            metrics.begin_replacement(db)
+            metrics.add_replacement(
+                db, JOB, [point(number, step=float(number)) for number in range(2_000)]
+            )
+            metrics.replace_points(db, JOB)
+        await until(pilot, lambda: "thinned" not in screen_text(app))
 
 
 async def test_a_point_that_comes_late_takes_its_place(live: Library, open_app: Open) -> None:

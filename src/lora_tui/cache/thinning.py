@@ -16,6 +16,7 @@ from lora_tui import clock
 from lora_tui.cache import metadata, metrics
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import transaction
+from lora_tui.cache.sums import SUMMED, checksum
 from lora_tui.clock import timestamp_text
 
 THIN_EVERY: Final = timedelta(hours=24)
@@ -34,7 +35,7 @@ def thin_old_runs(db: sqlite3.Connection, whole_runs: int) -> int:
     sql = (
         "SELECT c.job_id FROM curves c JOIN jobs j ON j.id = c.job_id"
         " WHERE c.total > ? AND c.points_sum IS NOT NULL AND c.thinned_from IS NULL"
-        " AND c.live IS NULL AND j.activity = 2 AND c.job_id NOT IN"
+        " AND c.live IS NULL AND c.lacks_earlier IS NULL AND j.activity = 2 AND c.job_id NOT IN"
         " (SELECT k.job_id FROM curves k WHERE k.total > 0"
         " ORDER BY k.last_timestamp DESC LIMIT ?)"
     )
@@ -59,6 +60,13 @@ def is_thinned(db: sqlite3.Connection, job_id: str) -> bool:
     return db.execute(sql, [job_id]).fetchone() is not None
 
 
+def thinned_points(db: sqlite3.Connection, job_id: str) -> tuple[int, int] | None:
+    """How many points of a run are cached, and how many it had logged; None if all are cached."""
+    sql = "SELECT total, thinned_from FROM curves WHERE job_id = ? AND thinned_from IS NOT NULL"
+    found = db.execute(sql, [job_id]).fetchone()
+    return None if found is None else (int(found[0]), int(found[1]))
+
+
 def _thin(db: sqlite3.Connection, job_id: str) -> None:
     """Keep the points that tell most; the drawn curve stays as it is."""
     found = db.execute(
@@ -77,7 +85,20 @@ def _thin(db: sqlite3.Connection, job_id: str) -> None:
         "DELETE FROM metrics WHERE job_id = ? AND rowid NOT IN (SELECT n FROM temp.kept_points)",
         [job_id],
     )
-    metrics.note_thinned(db, job_id, len(found))
+    _note_thinned(db, job_id, len(found))
+
+
+def _note_thinned(db: sqlite3.Connection, job_id: str, total: int) -> None:
+    """Note that most of a job's `total` points were dropped; the curve stays."""
+    rest, points_sum = metrics.sum_of_points(db, job_id)
+    found = db.execute(
+        f"SELECT {', '.join(SUMMED['curves'])} FROM curves WHERE job_id = ?", [job_id]
+    ).fetchone()
+    values = (*found[:3], rest, *found[4:])
+    db.execute(
+        "UPDATE curves SET total = ?, sum = ?, points_sum = ?, thinned_from = ? WHERE job_id = ?",
+        [rest, checksum(values), points_sum, total, job_id],
+    )
 
 
 def _telling(rows: Sequence[sqlite3.Row]) -> set[int]:

@@ -12,7 +12,7 @@ from lora_tui import formats
 from lora_tui.cache import models
 from lora_tui.cache.jobs import find_jobs
 from lora_tui.cache.metric_columns import LoggedPoint, logged_points, metric_columns, read_metrics
-from lora_tui.cache.thinning import is_thinned
+from lora_tui.cache.thinning import thinned_points
 from lora_tui.commands.context import Context
 from lora_tui.commands.style import style_of, width_of
 from lora_tui.commands.table import Column, fit_ends, table_lines
@@ -77,10 +77,11 @@ def metrics(context: Context) -> None:
             _print_csv(context, points, columns)
         else:
             _print_table(context, target, found.run)
-        thinned = is_thinned(db, target.job_id)
-    if thinned:
+        thinned = thinned_points(db, target.job_id)
+    if thinned is not None:
+        kept, total = map(formats.count, thinned)
         context.say(
-            "Of this old run only some hundred points are kept; without --offline all come."
+            f"Of this old run {kept} of {total} points are kept; without --offline all come."
         )
     for remark in _remarks(found.run, failure, is_reduced=found.mark is None):
         context.say(remark)

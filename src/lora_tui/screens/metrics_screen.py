@@ -8,6 +8,8 @@ from typing import ClassVar, Final
 
 from textual.binding import BindingType
 
+from lora_tui import formats
+from lora_tui.cache.live_curves import lacks_earlier
 from lora_tui.cache.metric_columns import (
     Points,
     ReadRun,
@@ -18,6 +20,7 @@ from lora_tui.cache.metric_columns import (
     totals_of,
 )
 from lora_tui.cache.runs import get_run_version
+from lora_tui.cache.thinning import thinned_points
 from lora_tui.curves.metrics_series import Axis
 from lora_tui.errors import LoraTuiError
 from lora_tui.screens.chart_screen import ChartScreen
@@ -110,9 +113,18 @@ class MetricsScreen(ChartScreen):
 
     def _take_run(self, read: ReadRun) -> None:
         self._read = read
+        self.chart.note = self._points_note()
         self.chart.show(read.run, otherwise=self.instead_of_charts)
         self.run_read()
         self.refresh_bindings()
+
+    def _points_note(self) -> str:
+        """Which points of the run are missing; empty if all are there."""
+        thinned = thinned_points(self.db, self._run_job)
+        if thinned is not None:
+            kept, logged = map(formats.count, thinned)
+            return f"thinned: {kept} of {logged} points"
+        return "earlier points follow" if lacks_earlier(self.db, self._run_job) else ""
 
     def _fetch_points(self) -> None:
         """Fetch new points; an error is shown only instead of missing charts."""

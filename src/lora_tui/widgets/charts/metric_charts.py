@@ -62,6 +62,8 @@ class MetricCharts(ZoomableChart):
     ) -> None:
         super().__init__(ascii_only=ascii_only, id=id)
         self.reserved = reserved
+        self.note = ""
+        """Which points of the run are missing, for the title; set it before `show`."""
         self._run: MetricRun | None = None
         self._message = ""
         self._room = 0
@@ -177,7 +179,7 @@ class MetricCharts(ZoomableChart):
         return lines
 
     def _aside(self, run: MetricRun, *, first: bool) -> list[str]:
-        """The place of the crosshair, and on the first chart also the options."""
+        """The place of the crosshair, and on the first chart also the note and the options."""
         style = self.plot_style
         words = []
         if self.selected is not None:
@@ -185,6 +187,8 @@ class MetricCharts(ZoomableChart):
             words.append(f"step {formats.step(place.step)}")
         if not first:
             return words
+        if self.note:
+            words.append(self.note)
         elapsed = place.seconds if self.selected is not None else None
         over_time = self.shown_axis is Axis.TIME
         if elapsed is not None and over_time:
