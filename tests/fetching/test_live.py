@@ -14,7 +14,8 @@ from lora_tui.cache import metrics
 from lora_tui.cache.changes import ChangeFeed, Topic
 from lora_tui.cache.connection import open_cache, path_of, transaction
 from lora_tui.cache.integrity import check_integrity
-from lora_tui.cache.jobs import put_jobs
+from lora_tui.cache.jobs import get_job, put_jobs
+from lora_tui.cache.live_curves import lacks_earlier
 from lora_tui.cache.thinning import is_thinned, thin_old_runs
 from lora_tui.clock import timestamp_text
 from lora_tui.errors import QueryTimeoutError, UnreachableError
@@ -259,6 +260,40 @@ def test_one_run_that_cannot_be_read_holds_up_no_other(
         live.read(db, JOBS[:2])
 
 
+def test_a_job_tells_the_losses_of_its_newest_point_whatever_its_row_says(
+    project: FaultyProject, live: LivePoints, rest: Rest, db: sqlite3.Connection
+) -> None:
+    def put(step: int) -> None:
+        metrics_of_row = {"training_loss": 9.0, "validation_loss": 8.0}
+        row = {"id": JOB, "user_id": USER, "status": "running", "current_step": step}
+        with transaction(db):
+            put_jobs(db, [row | {"current_metrics": metrics_of_row}])
+
+    def losses() -> tuple[float | None, float | None]:
+        found = get_job(db, JOB)
+        assert found is not None
+        return found.job.training_loss, found.job.validation_loss
+
+    table = project.tables["metrics_points"]
+    table += logged(JOB, 20)
+    put(3)
+    assert losses() == (9.0, 8.0)
+    live.read(db, [JOB])
+    assert losses() == (2.0 / (1 + 19 / 50), 8.0)
+    table += logged(JOB, 5, first=20)
+    table[22]["validation_loss"] = 0.75
+    table[24]["training_loss"] = "NaN"
+    live.read(db, [JOB])
+    assert losses() == (2.0 / (1 + 23 / 50), 0.75)
+    table += logged(JOB, 1, first=25)
+    read_to_the_end(live, db, [JOB])
+    assert losses() == (2.0 / (1 + 25 / 50), 0.75)
+    pull_curve(rest, db, JOB)
+    assert losses() == (2.0 / (1 + 25 / 50), 0.75)
+    put(100)  # the row is of a later step
+    assert losses() == (9.0, 8.0)
+
+
 def test_a_curve_that_grows_has_the_shape_of_one_that_is_drawn_whole(
     project: FaultyProject, live: LivePoints, db: sqlite3.Connection
 ) -> None:
@@ -306,6 +341,112 @@ def test_old_runs_keep_some_hundred_points_and_are_fetched_again_when_opened(
     pull_curve(rest, db, old)
     assert is_equal(db, project, old)
     assert not is_thinned(db, old)
+
+
+def lately(job: str, count: int, *, every: float = 1.0) -> list[dict[str, Any]]:
+    """Points of which the last one was logged a moment ago."""
+    start = datetime.now(UTC) - timedelta(seconds=every * count)
+    return [
+        row | {"timestamp": timestamp_text(start + timedelta(seconds=every * number))}
+        for number, row in enumerate(logged(job, count))
+    ]
+
+
+def last_step(db: sqlite3.Connection, job: str) -> float | None:
+    points = metrics.get_points(db, job, last=1)
+    return points[0].step if points else None
+
+
+def read_to_the_end(live: LivePoints, db: sqlite3.Connection, jobs: list[str]) -> None:
+    while live.read(db, jobs).more:
+        pass
+
+
+def test_the_newest_points_of_many_runs_come_in_the_first_request_and_all_others_behind(
+    project: FaultyProject, live: LivePoints, db: sqlite3.Connection
+) -> None:
+    jobs = JOBS[:10]
+    project.max_rows = 200
+    for job in jobs:
+        project.tables["metrics_points"] += lately(job, 900)
+    assert live.read(db, jobs).more
+    newest = next(n for n, asked in enumerate(project.asked) if "timestamp.desc" in asked)
+    assert newest == 0
+    assert [last_step(db, job) for job in jobs] == [899] * 10
+    read_to_the_end(live, db, jobs)
+    assert all(is_equal(db, project, job) for job in jobs)
+    assert [metrics.get_curve(db, job)[-1].step for job in jobs] == [899] * 10
+    assert len(project.asked) < 10 * (900 // 200 + 3)
+
+
+def test_runs_that_log_slowly_are_not_hidden_by_one_that_logs_fast(
+    project: FaultyProject, live: LivePoints, db: sqlite3.Connection
+) -> None:
+    project.max_rows = 100
+    slow = JOBS[1:6]
+    project.tables["metrics_points"] = lately(JOB, 2_000, every=0.1)
+    for job in slow:
+        project.tables["metrics_points"] += lately(job, 30, every=100)
+    live.read(db, JOBS[:6])
+    assert [last_step(db, job) for job in slow] == [29] * 5
+    read_to_the_end(live, db, JOBS[:6])
+    assert all(is_equal(db, project, job) for job in JOBS[:6])
+
+
+def test_new_points_come_while_earlier_ones_are_still_missing(
+    project: FaultyProject, live: LivePoints, db: sqlite3.Connection
+) -> None:
+    project.max_rows = 50
+    points = lately(JOB, 1_000)
+    project.tables["metrics_points"] = points[:900]
+    assert live.read(db, [JOB]).more
+    for end in (950, 1_000):
+        project.tables["metrics_points"] = points[:end]
+        live.read(db, [JOB])
+        assert last_step(db, JOB) == end - 1
+    read_to_the_end(live, db, [JOB])
+    assert is_equal(db, project)
+
+
+def test_a_run_of_few_recent_points_has_no_gap_behind_them(
+    project: FaultyProject, live: LivePoints, db: sqlite3.Connection
+) -> None:
+    project.max_rows = 40
+    project.tables["metrics_points"] = lately(JOB, 800, every=200)
+    live.read(db, [JOB])
+    assert last_step(db, JOB) == 799
+    read_to_the_end(live, db, [JOB])
+    assert is_equal(db, project)
+
+
+def test_earlier_points_that_a_process_has_not_fetched_are_fetched_by_the_next(
+    project: FaultyProject, live: LivePoints, rest: Rest, db: sqlite3.Connection
+) -> None:
+    project.max_rows = 50
+    for job in JOBS[:3]:
+        project.tables["metrics_points"] += lately(job, 1_000)
+    live.read(db, JOBS[:3])
+    check_integrity(db)
+    read_to_the_end(LivePoints(rest), db, JOBS[:3])
+    assert all(is_equal(db, project, job) for job in JOBS[:3])
+
+
+def test_a_run_that_is_opened_or_ends_before_its_earlier_points_came_gets_all(
+    project: FaultyProject, live: LivePoints, rest: Rest, db: sqlite3.Connection
+) -> None:
+    project.max_rows = 50
+    opened, ended = JOBS[:2]
+    for job in (opened, ended):
+        put_job(db, job)
+        project.tables["metrics_points"] += lately(job, 1_000)
+    live.read(db, [opened, ended])
+    pull_curve(rest, db, opened)
+    assert is_equal(db, project, opened)
+    assert not lacks_earlier(db, opened)
+    put_job(db, ended, "failed")
+    live.finish(db, ended)
+    assert is_equal(db, project, ended)
+    assert not lacks_earlier(db, ended)
 
 
 def test_without_a_network_the_cache_stays_as_it_is(db: sqlite3.Connection) -> None:

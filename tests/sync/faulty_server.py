@@ -20,7 +20,9 @@ TIMED_OUT: Final = {"code": "57014", "message": "canceling statement due to stat
 _BEYOND: Final = re.compile(
     r'\((?P<key>\w+)\.gt\."(?P<at>[^"]*)",and\(\w+\.eq\."[^"]*",id\.gt\."(?P<id>[^"]*)"\)\)'
 )
-
+_EARLIER: Final = re.compile(
+    r'\(\w+\.lt\."(?P<at>[^"]*)",and\(\w+\.eq\."[^"]*",id\.lt\."(?P<id>[^"]*)"\)\)'
+)
 _WINDOW: Final = re.compile(
     r'job_id\.(?:eq\.([\w-]+)|in\.\(([\w,-]+)\))(?:,timestamp\.gte\."([^"]*)"\))?'
 )
@@ -98,6 +100,10 @@ class FaultyProject:
                 and (self._value(row, key) > at)
                 | ((self._value(row, key) == at) & (str(_get(row, "id")) > row_id))
             ]
+        earlier = _EARLIER.fullmatch(query.get("or", ""))
+        if earlier is not None:
+            place = (earlier["at"], earlier["id"])
+            rows = [row for row in rows if (self._value(row, key), str(_get(row, "id"))) < place]
         if not self.unordered:
             rows = sorted(
                 rows,
@@ -106,6 +112,7 @@ class FaultyProject:
                     self._value(row, key),
                     str(_get(row, "id")),
                 ),
+                reverse=f"{key}.desc" in query.get("order", ""),
             )
         return rows
 

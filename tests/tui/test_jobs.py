@@ -74,10 +74,22 @@ async def test_what_runs_comes_first_with_progress_time_left_loss_and_cost(
         running = line_of(app, "● running")
         assert "40 %" in running
         assert "about 8 min" in running  # 900 steps at two a second
-        assert "0.8100" in running
+        assert formats.loss(0.8 + 1 / 60) in running
         assert "$1.25" in running
         failed = line_of(app, "✗ failed")
         assert "failed: CUDA o" in failed
+
+
+async def test_the_list_tells_the_same_last_loss_as_the_page_of_the_job(
+    library: Library, app: LoraTuiApp
+) -> None:
+    log_points(library, identifier("run", 0), count=80)
+    async with app.run_test(size=(200, 50)) as pilot:
+        await pilot.press("w")
+        loss = formats.loss(0.8 + 1 / 80)
+        assert loss in line_of(app, "● running")
+        await pilot.press("enter")
+        await until(pilot, lambda: f"logged {loss}" in screen_text(app))
 
 
 async def test_a_failed_job_says_why_where_there_is_room(app: LoraTuiApp) -> None:

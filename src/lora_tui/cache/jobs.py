@@ -15,7 +15,7 @@ from lora_tui.cache.records import delete_records, moment_text, put_rows, row_of
 from lora_tui.cache.search import id_prefix
 from lora_tui.cache.sums import SUMMED, columns_of
 from lora_tui.clock import microseconds
-from lora_tui.json_values import parse_json, row_json
+from lora_tui.json_values import number, parse_json, row_json
 
 if TYPE_CHECKING:
     from lora_tui.domain import Job, Row
@@ -83,7 +83,7 @@ class JobSummary(NamedTuple):
     """One line of the list."""
 
     job: Job
-    """With the name of its dataset, if that is cached."""
+    """With the name of its dataset and the losses of its newest points, if these are cached."""
     sparkline: tuple[float, ...]
     """Down-sampled training loss; empty if it is not cached."""
 
@@ -103,8 +103,8 @@ ORDERS: Final = tuple(
 """Each has an index."""
 _FROM: Final = "FROM jobs j LEFT JOIN datasets d ON d.id = j.dataset_id"
 _SUMMARY: Final = (
-    "SELECT j.rowid, d.name, (SELECT c.sparkline FROM curves c WHERE c.job_id = j.id),"
-    f" {columns_of('jobs', 'j')} {_FROM}"
+    "SELECT j.rowid, d.name, c.sparkline, c.newest_step, c.newest_loss, c.newest_validation,"
+    f" {columns_of('jobs', 'j')} {_FROM} LEFT JOIN curves c ON c.job_id = j.id"
 )
 
 
@@ -306,11 +306,12 @@ def _activity(status: str) -> int:
 
 
 def _summary(row: Sequence[object]) -> JobSummary:
-    from lora_tui.domain import Job
+    from lora_tui.domain import Job, NewestValues
 
-    _, name, sparkline, *values = row
+    _, name, sparkline, step, loss, validation, *values = row
     read = row_of(values)
     job = Job.from_row({**read, "dataset": {"name": name} if name else None})
+    job = job.with_newest(NewestValues(number(step), number(loss), number(validation)))
     return JobSummary(job, tuple(json.loads(str(sparkline))) if sparkline else ())
 
 

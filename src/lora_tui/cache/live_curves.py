@@ -32,6 +32,24 @@ def note_points_read(db: sqlite3.Connection, moment: datetime) -> None:
         metadata.put_value(db, _READ_AT, timestamp_text(moment))
 
 
+def note_earlier(db: sqlite3.Connection, job_id: str, *, missing: bool) -> None:
+    """Note whether a run has points before the first cached one. Call inside a transaction."""
+    value = 1 if missing else None
+    db.execute("UPDATE curves SET lacks_earlier = ? WHERE job_id = ?", [value, job_id])
+
+
+def lacks_earlier(db: sqlite3.Connection, job_id: str) -> bool:
+    """Whether a run has points before the first cached one: its newest ones came first."""
+    sql = "SELECT 1 FROM curves WHERE job_id = ? AND lacks_earlier = 1"
+    return db.execute(sql, [job_id]).fetchone() is not None
+
+
+def is_unknown(db: sqlite3.Connection, job_id: str) -> bool:
+    """Whether neither points nor a curve of a run are cached."""
+    sql = "SELECT 1 FROM curves WHERE job_id = ?1 UNION ALL SELECT 1 FROM metrics WHERE job_id = ?1"
+    return db.execute(f"{sql} LIMIT 1", [job_id]).fetchone() is None
+
+
 class LiveCurves:
     """The curves that this process draws further. Only its thread uses it.
 
@@ -66,14 +84,16 @@ class LiveCurves:
         self, db: sqlite3.Connection, job_id: str, state: CurveState, curve: GrowingCurve
     ) -> None:
         """Draw the points beyond those of `state`."""
-        total, points_sum = state.total, state.points_sum or 0
+        total, points_sum, newest = state.total, state.points_sum or 0, state.newest
         last = state.last_timestamp, state.last_id
         for row in metrics.raw_points(db, job_id, (last[0] or "", last[1] or "")):
             timestamp, point_id, step, _, training, validation, _, gradient, *_ = row
             read = metrics.number_of
-            curve.add(step, training, read(validation), read(gradient))
+            logged = step, training, read(validation), read(gradient)
+            curve.add(*logged)
+            newest = newest.with_point(*logged)
             total, points_sum = total + 1, metrics.sum_with(points_sum, row)
             last = timestamp, point_id
-        drawn = CurveState(total, *last, points_sum)
+        drawn = CurveState(total, *last, points_sum, newest)
         metrics.put_curve(db, job_id, curve.points(), drawn, live=True)
         self._drawn[job_id] = drawn, curve

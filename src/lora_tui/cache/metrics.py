@@ -12,11 +12,18 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from lora_tui.cache.sums import SUMMED, check_row, checksum, columns_of
+from lora_tui.cache.sums import check_row, checksum, columns_of
 from lora_tui.clock import parse_timestamp, timestamp_text
 from lora_tui.curves.downsample_and_smooth import downsample
 from lora_tui.curves.series import Logged
-from lora_tui.domain import CurvePoint, MetricPoint, StepLoss, finite, usable_loss
+from lora_tui.domain import (
+    CurvePoint,
+    MetricPoint,
+    NewestValues,
+    StepLoss,
+    finite,
+    usable_loss,
+)
 from lora_tui.errors import DamagedCacheError
 
 CHART_POINTS = 600
@@ -57,26 +64,11 @@ def get_points(
     ]
 
 
-def last_points(db: sqlite3.Connection, job_id: str, most: int) -> list[MetricPoint]:
-    """The last raw points of a job, at most so many, in order."""
-    sql = (
-        f"SELECT id, timestamp, {_VALUES} FROM metrics WHERE job_id = ?"
-        " ORDER BY timestamp DESC, id DESC LIMIT ?"
-    )
-    found = db.execute(sql, [job_id, most]).fetchall()
-    return [
-        MetricPoint(point_id, timestamp, *map(number_of, values))
-        for point_id, timestamp, *values in reversed(found)
-    ]
-
-
 def first_point(db: sqlite3.Connection, job_id: str) -> MetricPoint | None:
     """The first raw point of a job."""
     sql = f"SELECT id, timestamp, {_VALUES} FROM metrics WHERE job_id = ? ORDER BY timestamp, id"
     found = db.execute(f"{sql} LIMIT 1", [job_id]).fetchone()
-    if found is None:
-        return None
-    return MetricPoint(found[0], found[1], *map(number_of, tuple(found)[2:]))
+    return found and MetricPoint(found[0], found[1], *map(number_of, tuple(found)[2:]))
 
 
 def get_logged(db: sqlite3.Connection, job_id: str) -> list[Logged]:
@@ -110,6 +102,21 @@ def last_validation(db: sqlite3.Connection, job_id: str) -> StepLoss | None:
     return None
 
 
+def newest_values(db: sqlite3.Connection, job_id: str) -> NewestValues:
+    """What the newest points tell; fast where each value was logged near the end."""
+    sql = (
+        "SELECT step, training_loss, validation_loss, gradient_norm FROM metrics"
+        " WHERE job_id = ? ORDER BY timestamp DESC, id DESC"
+    )
+    found = NewestValues()
+    for step, loss, *others in db.execute(sql, [job_id]):
+        point = NewestValues().with_point(step, loss, *map(number_of, others))
+        found = NewestValues(*(b if a is None else a for a, b in zip(found, point, strict=True)))
+        if None not in found:
+            break
+    return found
+
+
 def place_of(point: MetricPoint) -> tuple[str, str]:
     """The place of a point in the order of all, as the cache has it."""
     return _written(point.timestamp), point.id
@@ -128,13 +135,15 @@ def is_outdated(db: sqlite3.Connection, job_id: str) -> bool:
     """Whether the cached points have to be fetched again, all of them.
 
     No curve was drawn from them, they lack columns (an earlier version cached only the losses,
-    schema.py), or most were dropped (thinning.py).
+    schema.py), most were dropped (thinning.py), or earlier ones are still to come (live_curves.py).
     """
     sql = f"SELECT 1 FROM curves WHERE job_id = ? AND {_OUTDATED}"
     return db.execute(sql, [job_id]).fetchone() is not None
 
 
-_OUTDATED = "(points_sum IS NULL AND last_id IS NOT NULL OR thinned_from IS NOT NULL)"
+_OUTDATED = (
+    "(points_sum IS NULL AND last_id IS NOT NULL OR thinned_from IS NOT NULL OR lacks_earlier = 1)"
+)
 
 
 def is_drawn(db: sqlite3.Connection, job_id: str) -> bool:
@@ -267,7 +276,8 @@ def draw_curve(db: sqlite3.Connection, job_id: str) -> None:
         " ORDER BY timestamp DESC, id DESC LIMIT 1",
         [job_id],
     ).fetchone() or (None, None)
-    put_curve(db, job_id, curve, CurveState(total, last[0], last[1], points_sum))
+    newest = newest_values(db, job_id)
+    put_curve(db, job_id, curve, CurveState(total, last[0], last[1], points_sum, newest))
 
 
 class CurveState(NamedTuple):
@@ -278,13 +288,17 @@ class CurveState(NamedTuple):
     last_id: str | None
     points_sum: int | None
     """The checksum of the points; None where some were added since."""
+    newest: NewestValues = NewestValues()
 
 
 def curve_state(db: sqlite3.Connection, job_id: str) -> CurveState | None:
     """From which points the curve was drawn; None if there is no curve."""
-    sql = "SELECT total, last_timestamp, last_id, points_sum FROM curves WHERE job_id = ?"
+    sql = (
+        "SELECT total, last_timestamp, last_id, points_sum, newest_step, newest_loss,"
+        " newest_validation FROM curves WHERE job_id = ?"
+    )
     found = db.execute(sql, [job_id]).fetchone()
-    return None if found is None else CurveState(*found)
+    return found and CurveState(*found[:4])._replace(newest=NewestValues(*found[4:]))
 
 
 def put_curve(
@@ -297,7 +311,8 @@ def put_curve(
 ) -> None:
     """Store a curve that was drawn from all cached points. Call inside a transaction.
 
-    `live`: the points of the run are followed from now on, unless they are; see `mark_live`.
+    `live`: the points of the run are followed from now on, unless they are; see `mark_live`. That
+    earlier ones are still to come stays noted (live_curves.py).
     """
     values = (
         job_id,
@@ -307,9 +322,14 @@ def put_curve(
     )
     db.execute(
         "INSERT OR REPLACE INTO curves (job_id, points, sparkline, total, last_timestamp, last_id,"
-        " sum, points_sum, live) VALUES (?, ?, ?, ?, ?, ?, ?, ?,"
-        " ifnull(?, (SELECT live FROM curves WHERE job_id = ?)))",
-        (*values, checksum(values), state.points_sum, 1 if live else None, job_id),
+        " sum, points_sum, newest_step, newest_loss, newest_validation, live, lacks_earlier)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,"
+        " ifnull(?, (SELECT live FROM curves WHERE job_id = ?)),"
+        " (SELECT lacks_earlier FROM curves WHERE job_id = ?))",
+        (
+            *(*values, checksum(values), state.points_sum, *state.newest),
+            *(1 if live else None, job_id, job_id),
+        ),
     )
 
 
@@ -327,30 +347,14 @@ def unfinished_jobs(db: sqlite3.Connection) -> list[str]:
     return [str(row[0]) for row in db.execute(sql)]
 
 
-def note_thinned(db: sqlite3.Connection, job_id: str, total: int) -> None:
-    """Note that most of a job's `total` points were dropped (thinning.py); the curve stays.
-
-    Call inside the transaction that drops them.
-    """
-    rest, points_sum = sum_of_points(db, job_id)
-    found = db.execute(
-        f"SELECT {', '.join(SUMMED['curves'])} FROM curves WHERE job_id = ?", [job_id]
-    ).fetchone()
-    values = (*found[:3], rest, *found[4:])
-    db.execute(
-        "UPDATE curves SET total = ?, sum = ?, points_sum = ?, thinned_from = ? WHERE job_id = ?",
-        [rest, checksum(values), points_sum, total, job_id],
-    )
-
-
 def put_stored_curve(db: sqlite3.Connection, job_id: str, curve: Sequence[CurvePoint]) -> None:
     """Store the curve that came with a model, unless there is one. Call inside a transaction."""
     points = _points_json(downsample(curve, CHART_POINTS))
     values = (job_id, points, _sparkline_json(curve), 0, None, None)
     db.execute(
         "INSERT OR IGNORE INTO curves (job_id, points, sparkline, total, last_timestamp, last_id,"
-        " sum) VALUES (?, ?, ?, ?, ?, ?, ?)",
-        (*values, checksum(values)),
+        " sum, newest_step, newest_loss, newest_validation) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (*values, checksum(values), *NewestValues.of_curve(curve)),
     )
 
 

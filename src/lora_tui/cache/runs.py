@@ -25,7 +25,7 @@ from lora_tui.cache.metrics import (
     first_point,
     get_curve,
     get_logged,
-    last_points,
+    get_points,
     last_validation,
 )
 from lora_tui.cache.models import get_model, model_of_job
@@ -94,7 +94,7 @@ def judge_live(
     found = get_job(db, job_id)
     runs = found is not None and found.job.status in RUNNING
     with gc_paused():
-        points = last_points(db, job_id, _MOST_JUDGED)
+        points = get_points(db, job_id, last=_MOST_JUDGED)
         synced = get_sync_state(db).last_success
         now = points_read_at(db) or synced or clock.now()
         first = first_point(db, job_id) if len(points) == _MOST_JUDGED else None

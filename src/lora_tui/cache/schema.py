@@ -14,7 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from sqlite_utils import Database
 
-SCHEMA_VERSION = 16
+SCHEMA_VERSION = 17
 _OLDEST_MIGRATED = 8
 TABLES = frozenset(
     {
@@ -62,6 +62,7 @@ def migrate(connection: sqlite3.Connection) -> None:
     migrations()(_m014_live_points)
     migrations()(_m016_sums_of_jobs)  # before the next, which writes all jobs again
     migrations()(_m015_orders_of_jobs)
+    migrations()(_m017_newest_values)
     migrations.apply(Database(connection))
     put_records(connection, records)
     if is_rebuilt:
@@ -187,6 +188,23 @@ def _m014_live_points(db: Database) -> None:
     # how many points there were before most were dropped (thinning.py); NULL if all are there
     db.execute("ALTER TABLE curves ADD COLUMN thinned_from INTEGER")
     db.execute("CREATE INDEX curves_live ON curves (job_id) WHERE live = 1")
+    from lora_tui.cache.sums import put_schema_sum
+
+    put_schema_sum(db.conn)
+
+
+def _m017_newest_values(db: Database) -> None:
+    # what the newest points of a run tell, for lists
+    for column in ("newest_step", "newest_loss", "newest_validation"):
+        db.execute(f"ALTER TABLE curves ADD COLUMN {column} REAL")
+    for column, at in (("newest_step", 0), ("newest_loss", 1), ("newest_validation", 2)):
+        last = f"'$[' || (json_array_length(points) - 1) || '][{at}]'"
+        db.execute(
+            f"UPDATE curves SET {column} = CASE WHEN json_valid(points)"
+            f" AND points LIKE '[[%' THEN json_extract(points, {last}) END"
+        )
+    # 1 where the newest points of a run came first, and earlier ones are missing (live.py)
+    db.execute("ALTER TABLE curves ADD COLUMN lacks_earlier INTEGER")
     from lora_tui.cache.sums import put_schema_sum
 
     put_schema_sum(db.conn)

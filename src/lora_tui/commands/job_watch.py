@@ -133,7 +133,8 @@ class _Syncs:
 
     def _read_points(self, online: OnlineWriters, points: LivePoints) -> None:
         with closing(open_cache(online.cache_path, online.cache_owner)) as db:
-            while points.read(db, jobs.running_jobs(db)).more:
+            ends = time.monotonic() + self._seconds
+            while points.read(db, jobs.running_jobs(db)).more and time.monotonic() < ends:
                 self._pause()
             for job_id in metrics.unfinished_jobs(db):
                 points.finish(db, job_id)

@@ -149,6 +149,8 @@ def as_data(row: dict[str, Any], line: JobLine) -> dict[str, Any]:
             "cost_so_far": progress.cost,
             "cost_is_computed": progress.cost_is_computed,
             "estimated_cost": job_columns.estimated_cost(job, progress),
+            "training_loss": job.training_loss,
+            "validation_loss": job.validation_loss,
         },
     }
 

@@ -9,7 +9,15 @@ from __future__ import annotations
 
 from lora_tui.domain.cost_records import CostRecord
 from lora_tui.domain.outcome import attempts_of, reason_of
-from lora_tui.domain.rows import NO_VERSION, ArtifactFile, Dataset, Job, Model, Notification
+from lora_tui.domain.rows import (
+    NO_VERSION,
+    ArtifactFile,
+    Dataset,
+    Job,
+    Model,
+    NewestValues,
+    Notification,
+)
 from lora_tui.domain.run_progress import RunProgress, progress_of
 from lora_tui.domain.training import (
     CONVERGENCES,
@@ -41,6 +49,7 @@ __all__ = [
     "Job",
     "MetricPoint",
     "Model",
+    "NewestValues",
     "Notification",
     "Quality",
     "Row",

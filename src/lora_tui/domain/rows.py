@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Final
+from typing import Final, NamedTuple, Self
 
 from lora_tui.clock import parse_timestamp
-from lora_tui.domain.training import Gpu, Hyperparameters, Quality, Training
+from lora_tui.domain.training import (
+    CurvePoint,
+    Gpu,
+    Hyperparameters,
+    Quality,
+    Training,
+    finite,
+    usable_loss,
+)
 from lora_tui.domain.weight_summary import WeightSummary
 from lora_tui.json_values import (
     Row,
@@ -140,6 +149,37 @@ class Dataset:
         )
 
 
+class NewestValues(NamedTuple):
+    """What the newest metric points of a run tell; None where they tell nothing."""
+
+    step: float | None = None
+    training_loss: float | None = None
+    validation_loss: float | None = None
+
+    @classmethod
+    def of_curve(cls, curve: Sequence[CurvePoint]) -> Self:
+        """The newest values of a curve."""
+        if not curve:
+            return cls()
+        validated = (p.validation_loss for p in reversed(curve) if p.validation_loss is not None)
+        return cls(curve[-1].step, curve[-1].training_loss, next(validated, None))
+
+    def with_point(
+        self,
+        step: float | None,
+        training: float | None,
+        validation: float | None,
+        gradient_norm: float | None,
+    ) -> Self:
+        """After one more point, which is later than those before it."""
+        loss, validated = usable_loss(training, gradient_norm), finite(validation)
+        return type(self)(
+            self.step if step is None else step,
+            self.training_loss if loss is None else loss,
+            self.validation_loss if validated is None else validated,
+        )
+
+
 @dataclass(frozen=True)
 class Job:
     """A training job."""
@@ -176,7 +216,7 @@ class Job:
     """How often it was tried again."""
     total_epochs: float | None
     training_loss: float | None
-    """The last one that the pipeline noted in the row, in nats a token."""
+    """The newest one that is known, in nats a token: of the row, or of points (`with_newest`)."""
     validation_loss: float | None
     external_job_id: str | None
     artifact_id: str | None
@@ -193,6 +233,20 @@ class Job:
             return None
         seconds = (self.completed_at - self.started_at).total_seconds()
         return seconds / 3600 if seconds >= 0 else None
+
+    def with_newest(self, newest: NewestValues) -> Job:
+        """This job with the losses of its newest points, unless the row is of a later step."""
+        training, validation = newest.training_loss, newest.validation_loss
+        if training is None and validation is None:
+            return self
+        if self.current_step is not None and self.current_step > (newest.step or 0):
+            training = training if self.training_loss is None else self.training_loss
+            validation = validation if self.validation_loss is None else self.validation_loss
+        return replace(
+            self,
+            training_loss=self.training_loss if training is None else training,
+            validation_loss=self.validation_loss if validation is None else validation,
+        )
 
     @classmethod
     def from_row(cls, row: Row) -> Job:

@@ -9,6 +9,7 @@ from typing import Final
 from lora_tui.cache import metrics
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import transaction
+from lora_tui.cache.live_curves import lacks_earlier, note_earlier
 from lora_tui.clock import parse_timestamp, timestamp_text
 from lora_tui.domain import MetricPoint
 from lora_tui.errors import BackendError, LoraTuiError, NotFoundError, QueryTimeoutError
@@ -81,6 +82,9 @@ def pull_curve(
         raise
     if changed:
         _draw(db, job_id)
+    if lacks_earlier(db, job_id):  # the newest came first meanwhile
+        with transaction(db):
+            note_earlier(db, job_id, missing=False)
 
 
 def reread_curve(
@@ -102,6 +106,7 @@ def reread_curve(
             pause()
         with transaction(db, Topic.CURVES):
             metrics.replace_points(db, job_id)
+            note_earlier(db, job_id, missing=False)
     finally:
         metrics.end_replacement(db)
 

@@ -15,12 +15,12 @@ from typing import Any, Final, NamedTuple
 
 from lora_tui.clock import timestamp_text
 from lora_tui.errors import BackendError, QueryTimeoutError
-from lora_tui.gateway.paging import ROWS_A_PAGE, Page, is_uuid
+from lora_tui.gateway.paging import ROWS_A_PAGE, Cursor, Page, PageSize, is_uuid
 from lora_tui.gateway.rest import POINT_COLUMNS, Rest, exact
 
 SAME_PACE: Final = timedelta(seconds=10)
 """Jobs whose times are no farther apart share the earliest: few of their points come again."""
-_MOST_IDS: Final = 80  # 39 bytes each in the URL
+MOST_IDS: Final = 80  # 39 bytes each in the URL
 _ID_BYTES: Final = 39
 _CLAUSE_BYTES: Final = 90
 _MOST_BYTES: Final = 4_000
@@ -83,6 +83,31 @@ def read_points(rest: Rest, windows: Sequence[Window], *, columns: str = "") -> 
     return rest.page_of(query, "metrics_points", ROWS_A_PAGE)
 
 
+def newest_points(
+    rest: Rest,
+    job_ids: Sequence[str],
+    *,
+    since: datetime | None = None,
+    before: Cursor | None = None,
+) -> Page:
+    """The last points of these jobs together, the newest first, with their `job_id`.
+
+    `since`: only those of this time and later. `before`: only those before this one.
+    """
+
+    def ask(limit: int) -> Page:
+        query = rest.select("metrics_points", f"job_id,{POINT_COLUMNS}")
+        query = _of_jobs(query, job_ids)
+        if since is not None:
+            query = query.gte("timestamp", timestamp_text(since))
+        if before is not None:
+            query = query.or_(before.earlier("timestamp"))
+        query = query.order("timestamp", desc=True).order("id", desc=True).limit(limit)
+        return rest.page_of(query, "metrics_points", limit)
+
+    return PageSize().read(ask)
+
+
 def count_points(rest: Rest, windows: Sequence[Window]) -> int | None:
     """How many points these windows have; None where the server does not say so in time."""
     query = _limited(rest.select("metrics_points", "id", count=exact()), windows).limit(1)
@@ -100,6 +125,10 @@ def _limited(query: Any, windows: Sequence[Window]) -> Any:
     return query if window.since is None else query.gte("timestamp", timestamp_text(window.since))
 
 
+def _of_jobs(query: Any, job_ids: Sequence[str]) -> Any:
+    return query.eq("job_id", *job_ids) if len(job_ids) == 1 else query.in_("job_id", job_ids)
+
+
 def _split(since: datetime | None, job_ids: Sequence[str]) -> Iterator[Window]:
-    for start in range(0, len(job_ids), _MOST_IDS):
-        yield Window(since, tuple(job_ids[start : start + _MOST_IDS]))
+    for start in range(0, len(job_ids), MOST_IDS):
+        yield Window(since, tuple(job_ids[start : start + MOST_IDS]))

@@ -68,6 +68,11 @@ class Cursor:
         at = _quoted(self.updated_at)
         return f"{key}.gt.{at},and({key}.eq.{at},id.gt.{_quoted(self.id)})"
 
+    def earlier(self, key: str) -> str:
+        """The PostgREST filter of the rows before it."""
+        at = _quoted(self.updated_at)
+        return f"{key}.lt.{at},and({key}.eq.{at},id.lt.{_quoted(self.id)})"
+
     @property
     def place(self) -> tuple[datetime, str]:
         """Time and id, for comparisons; in a walk by id all times are equal."""
