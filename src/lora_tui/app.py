@@ -39,7 +39,6 @@ class LoraTuiApp(CacheApp):
 
     CSS_PATH: ClassVar[CSSPathType | None] = [
         "tui/base_app.tcss",
-        "widgets/styled_lines.tcss",
         "screens/models.tcss",
     ]
     COMMANDS = {_action_commands}  # noqa: RUF012 - Textual's own declaration

@@ -52,17 +52,20 @@ LATER = (
     "pydantic.",
     "keyring.",
     "tomlkit.",
+    "lora_tui.account.login.",
     "lora_tui.adapters.",
     "lora_tui.config.write.",
     "lora_tui.domain.",
     "lora_tui.gateway.",
+    "lora_tui.locks.",
+    "lora_tui.processes.",
     "lora_tui.harvest.",
     "lora_tui.engine.online.",
     "lora_tui.sync.",
     "lora_tui.fetching.",
     "lora_tui.transfers.",
 )
-STYLES = {"base_app.tcss", "models.tcss", "styled_lines.tcss"}
+STYLES = {"base_app.tcss", "models.tcss"}
 """Those of dialogs and forms are parsed with the first of them; those of a screen, with it."""
 SHOWN = {"models", "models_body", "models_text", "table_screen"}
 """The list and its parts, and what every screen is made of."""

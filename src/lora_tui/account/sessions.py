@@ -34,7 +34,6 @@ from lora_tui.files import (
     translate_disk_errors,
     write_private_file,
 )
-from lora_tui.processes import in_use_error
 from lora_tui.secret import Secret
 
 KEYRING: Final = "keyring"
@@ -233,6 +232,7 @@ def refresh_lock(profile: Profile) -> Iterator[None]:
     Raises DiskError, and InUseError where another process holds it for too long.
     """
     from lora_tui.locks.file_lock import locked_file  # late: for its threads
+    from lora_tui.processes import in_use_error
 
     path = _profile_file(profile).with_suffix(".lock")
     with ExitStack() as stack:

@@ -15,7 +15,6 @@ from lora_tui.cache.schema import SCHEMA_VERSION, TABLES, migrate
 from lora_tui.cache.sums import SUMMED, find_damaged_index, schema_sum, table_sums
 from lora_tui.errors import CacheError, DamagedCacheError, LoraTuiError
 from lora_tui.files import disk_error
-from lora_tui.processes import LockHolder, database_writer, in_use_error
 from lora_tui.sqlite_file import (
     ACCESS_CODES,
     database_error,
@@ -222,6 +221,8 @@ def _translated(error: sqlite3.Error, details: str, path: Path | None) -> LoraTu
     if code in _DISK_CODES or (path is not None and lacks_locks(error, path)):
         return database_error(error, "The cache can't be read or written", path, instead=_INSTEAD)
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        from lora_tui.processes import LockHolder, database_writer, in_use_error
+
         holder = database_writer(path) if path else LockHolder()
         held = in_use_error("The cache is held by another process", holder, details, CacheError)
         held.remedy = f"{holder.remedy}; then try again"

@@ -21,7 +21,6 @@ from lora_tui.errors import (
     SessionEndedError,
     UnreachableError,
 )
-from lora_tui.processes import is_process_alive
 from lora_tui.sqlite_file import ACCESS_CODES, database_error, open_for_reading, sqlite_code
 from lora_tui.text import terminal_safe
 
@@ -112,6 +111,8 @@ def get_sync_state(db: sqlite3.Connection) -> SyncState:
     process = get_value(db, "sync.running")
     if process is None:
         return state
+    from lora_tui.processes import is_process_alive
+
     alive, running = is_process_alive(process), False
     if alive is not False:
         locked = _is_sync_locked(db)

@@ -15,12 +15,16 @@ from collections.abc import Sequence
 from types import SimpleNamespace
 
 from lora_tui import clock
-from lora_tui.cli.call import application_call
+from lora_tui.cli.call import APPLICATION, application_call
 from lora_tui.errors import DamagedCacheError, ExitCode, LoraTuiError, UsageError
 
 _NO_ROOM = (errno.ENOSPC, errno.EIO, errno.EFBIG, errno.EDQUOT)
 _QUICK = ("list:list_models", "show:show_model")
 """Commands that need neither the logger nor garbage collection, each a twentieth of their time."""
+
+_COLLECTING_LATER = (*_QUICK, APPLICATION)
+"""Commands that collect garbage never, or when they think it right; the application after its
+first frame. What a start makes stays, so that collections meanwhile only delay it."""
 
 _CHANGING = ("download:download_model", "sync:sync_cache", "harvest:retry", "push:push")
 """Commands that have not finished their work if the reader of their output ends early."""
@@ -69,19 +73,15 @@ def _run_and_report(words: Sequence[str]) -> int:
     json_wanted = "--json" in words
     verbosity, command = 0, ""
     profile: str | None = None
+    gc.disable()
     try:
         arguments = _parse(words)
         command = arguments.run
         json_wanted, verbosity = arguments.json, arguments.verbose
         profile = arguments.profile
         clock.use_utc(arguments.utc)
-        if arguments.run in _QUICK and not verbosity:
-            gc.disable()
-            try:
-                return _run(arguments)
-            finally:
-                gc.enable()
-        _log_to_stderr(verbosity)
+        if arguments.run not in _QUICK or verbosity:
+            _log_to_stderr(verbosity)
         return _run(arguments)
     except SystemExit:  # of --help and --version
         sys.stdout.flush()
@@ -116,6 +116,8 @@ def _run_and_report(words: Sequence[str]) -> int:
 
         remedy = "run it again with -v, and report what it prints"
         return _report(unexpected(error, remedy=remedy), json_wanted=json_wanted)
+    finally:
+        gc.enable()
 
 
 def _restart_in_utf8() -> None:
@@ -202,6 +204,8 @@ def _run(arguments: SimpleNamespace) -> ExitCode:
     module, function = arguments.run.split(":")
     context = Context(arguments)
     command = getattr(importlib.import_module(f"lora_tui.commands.{module}"), function)
+    if arguments.run not in _COLLECTING_LATER:
+        gc.enable()
     try:
         return command(context) or ExitCode.OK
     except DamagedCacheError:

@@ -11,8 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from lora_tui.account import sessions
-from lora_tui.account.login import sign_in
-from lora_tui.cache.cache_file import delete_cache
 from lora_tui.cache.metadata import Owner
 from lora_tui.commands.context import Context
 from lora_tui.config.load import DEFAULT_PROFILE, load_profile
@@ -71,6 +69,8 @@ def run_application(context: Context, profile: Profile, owner: Owner, *, sync: b
             _rebuild(context, app.cache_path, owner)
         app = _run_once(context, profile, owner, sync=sync)
     if app.clears_cache:  # the engine, which would make it again, has ended
+        from lora_tui.cache.cache_file import delete_cache
+
         delete_cache(app.cache_path)
     if not app.signed_out:
         return None
@@ -87,6 +87,8 @@ def _account(context: Context, profile: Profile) -> Owner:
     account = sessions.account_of(profile)
     if account is not None:
         return sessions.cache_owner(profile, account.user_id)
+    from lora_tui.account.login import sign_in
+
     try:
         session = sign_in(profile)
     except AuthenticationError as error:
@@ -98,6 +100,7 @@ def _account(context: Context, profile: Profile) -> Owner:
 
 def _first_run(context: Context) -> Profile | None:
     """The profile that was connected; None where the demo was shown, or the user left."""
+    gc.enable()
     from lora_tui.config.load import load_preferences
     from lora_tui.first_run import FirstRunApp
 
@@ -118,6 +121,7 @@ def _first_run(context: Context) -> Profile | None:
 
 def _signs_in(context: Context, profile: Profile, reason: str) -> bool:
     """Ask for a login before the application opens; whether there is one now."""
+    gc.enable()
     from lora_tui.config.load import load_preferences
     from lora_tui.first_run import SignInApp
 

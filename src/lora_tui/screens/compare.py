@@ -46,7 +46,7 @@ _SHOWN: Final = frozenset({Topic.MODELS, Topic.DATASETS, Topic.JOBS, Topic.CURVE
 class CompareScreen(ChartScreen):
     """Curves and table, side by side on a wide terminal, else one above the other."""
 
-    CSS_PATH = ["../widgets/styled_lines.tcss", "compare.tcss"]  # noqa: RUF012 - Textual's own
+    CSS_PATH = "compare.tcss"
     ABOUT = "The loss curves of the marked models, overlaid, and a table of their differences."
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (_WIDE, "-wide")]  # noqa: RUF012
     VERTICAL_BREAKPOINTS = [(0, "-tiny"), (_SHORT, "-short"), (_HIGH, "-high")]  # noqa: RUF012

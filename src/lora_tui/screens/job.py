@@ -46,7 +46,7 @@ _JUDGED_AGAIN: Final = 1.01
 class JobScreen(MetricsScreen):
     """One training job, in two columns on a wide terminal, else in one."""
 
-    CSS_PATH = ["../widgets/styled_lines.tcss", "job.tcss"]  # noqa: RUF012 - Textual's own
+    CSS_PATH = "job.tcss"
     ABOUT = "One training job: how far it is, what it costs, and all that it logged so far."
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (_WIDE, "-wide")]  # noqa: RUF012
     BINDINGS: ClassVar[list[BindingType]] = [

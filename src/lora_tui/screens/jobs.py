@@ -35,8 +35,6 @@ from lora_tui.widgets.job_columns import JOB_COLUMNS, JobRow
 from lora_tui.widgets.job_table import JobTable
 from lora_tui.widgets.row_view import Rows
 from lora_tui.widgets.screen_bars import KeyBar, StatusBar, TitleBar
-from lora_tui.widgets.search_bar import SearchBar
-from lora_tui.widgets.states import OfflineBanner, StatePanel
 
 _TICK_SECONDS: Final = 2.0
 _LISTED: Final = frozenset({Topic.JOBS, Topic.DATASETS})
@@ -48,6 +46,7 @@ class JobsScreen(TableScreen):
 
     CLEARS = "screen.back"
     SORT_NAMES, DIRECTIONS = SORT_NAMES, DIRECTIONS
+    SEARCHED = "dataset, base model, preset, GPU, status, id"
     ABOUT = (
         "Training jobs of every status, from the local cache. The time left is estimated from the"
         " pace of the last minutes."
@@ -88,12 +87,9 @@ class JobsScreen(TableScreen):
         """Whether the times of running jobs go on."""
 
     def compose(self) -> ComposeResult:
-        """Title, search, list or empty state, status, keys."""
+        """Title, list, status, keys."""
         yield TitleBar("Jobs", ascii_only=self.ascii_only)
-        yield OfflineBanner(markup=False)
-        yield SearchBar("dataset, base model, preset, GPU, status, id")
         yield JobTable(self.rows, ascii_only=self.ascii_only, id="jobs")
-        yield StatePanel(markup=False)
         yield StatusBar(self.db, self.lora.profile, ascii_only=self.ascii_only)
         yield KeyBar()
 
@@ -190,9 +186,8 @@ class JobsScreen(TableScreen):
         self.view.skeleton = loading
         self.set_class(loading, "-loading")
         self.set_class(is_empty and not loading, "-empty")
-        panel = self.query_one(StatePanel)
-        panel.display = is_empty
-        if is_empty:
+        panel = self.panel_for_empty_list(is_empty=is_empty)
+        if panel is not None:
             show_empty_state(
                 panel,
                 self.app,
@@ -223,7 +218,7 @@ class JobsScreen(TableScreen):
     def action_reset(self) -> None:
         """Clear the search; if there is none, the filters; if there are none, go back."""
         if self.job_query.search:
-            self.query_one(SearchBar).clear()
+            self.search_bar.clear()
             self.ask(self.job_query._replace(search=""))
         elif not self.job_query.is_everything:
             self.ask(self.job_query.unfiltered)

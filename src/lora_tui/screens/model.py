@@ -51,7 +51,7 @@ _FACTS: Final = frozenset({Topic.MODELS, Topic.DATASETS, Topic.JOBS})
 class ModelScreen(MetricsScreen):
     """One model, in two columns on a wide terminal, else in one."""
 
-    CSS_PATH = ["../widgets/styled_lines.tcss", "model.tcss"]  # noqa: RUF012 - Textual's own
+    CSS_PATH = "model.tcss"
     ABOUT = "One model: its loss curve, a second opinion on it, its files, and how it was trained."
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (_WIDE, "-wide")]  # noqa: RUF012
     BINDINGS: ClassVar[list[BindingType]] = [

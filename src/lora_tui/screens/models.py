@@ -41,8 +41,6 @@ from lora_tui.widgets.model_columns import MODEL_COLUMNS
 from lora_tui.widgets.model_table import ModelTable
 from lora_tui.widgets.row_view import Rows, RowView
 from lora_tui.widgets.screen_bars import KeyBar, StatusBar, TitleBar
-from lora_tui.widgets.search_bar import SearchBar
-from lora_tui.widgets.states import OfflineBanner, StatePanel
 
 if TYPE_CHECKING:
     from textual.timer import Timer
@@ -61,6 +59,7 @@ class ModelsScreen(TableScreen):
 
     CLEARS = "models.reset"
     SORT_NAMES, DIRECTIONS = SORT_NAMES, DIRECTIONS
+    SEARCHED = "name, dataset, base model, description"
     ABOUT = "All models of the account, from the local cache. Stars: the pipeline's rating, 0 to 5."
     AUTO_FOCUS = "RowView"
     LEAST_WIDTH, LEAST_HEIGHT = 40, 10
@@ -118,12 +117,9 @@ class ModelsScreen(TableScreen):
         self._cost_timer: Timer | None = None
 
     def compose(self) -> ComposeResult:
-        """Title, search, list or empty state, status, keys."""
+        """Title, list, status, keys."""
         yield TitleBar("Models", ascii_only=self.ascii_only)
-        yield OfflineBanner(markup=False)
-        yield SearchBar("name, dataset, base model, description")
         yield ModelsBody(self.rows, self.db, self.lora.view_state, ascii_only=self.ascii_only)
-        yield StatePanel(markup=False)
         yield StatusBar(self.db, self.lora.profile, ascii_only=self.ascii_only)
         yield KeyBar()
 
@@ -237,7 +233,7 @@ class ModelsScreen(TableScreen):
     def action_reset(self) -> None:
         """Clear the search; if there is none, the filters; if there are none, the marks."""
         if self.model_query.search:
-            self.query_one(SearchBar).clear()
+            self.search_bar.clear()
             self.ask(self.model_query._replace(search=""))
         elif not self.model_query.is_everything:
             self.ask(self.model_query.unfiltered)
@@ -402,9 +398,8 @@ class ModelsScreen(TableScreen):
         self.view.skeleton = loading
         self.set_class(loading, "-loading")
         self.set_class(total == 0 and not loading, "-empty")
-        panel = self.query_one(StatePanel)
-        panel.display = total == 0
-        if total == 0:
+        panel = self.panel_for_empty_list(is_empty=total == 0)
+        if panel is not None:
             show_empty_state(
                 panel,
                 self.app,

@@ -14,8 +14,9 @@ from lora_tui.config.keys import keys_of
 from lora_tui.tui.base_screen import CacheScreen
 from lora_tui.widgets.row_table import RowTable
 from lora_tui.widgets.row_view import RowView
+from lora_tui.widgets.screen_bars import StatusBar, TitleBar
 from lora_tui.widgets.search_bar import SearchBar, SearchInput
-from lora_tui.widgets.states import OfflineBanner
+from lora_tui.widgets.states import OfflineBanner, StatePanel
 
 if TYPE_CHECKING:
     from lora_tui.cache.jobs import JobQuery, JobSort
@@ -23,14 +24,41 @@ if TYPE_CHECKING:
 
 
 class TableScreen(CacheScreen):
-    """A subclass composes an OfflineBanner, a SearchBar and a RowView."""
+    """A subclass composes a TitleBar, a RowView and a StatusBar.
 
+    What is seldom shown between them is mounted when it is first wanted: each widget delays the
+    first frame by a hundredth.
+    """
+
+    SEARCHED: ClassVar[str]
+    """What the search looks at, in words."""
     CLEARS: ClassVar[str]
     """The name of the key that clears the search and the filters."""
     SORT_NAMES: ClassVar[Mapping[Any, str]]
     """The orders, in words."""
     DIRECTIONS: ClassVar[Mapping[Any, tuple[str, str]]]
     """Of each order and of its reverse, in words."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._search_bar: SearchBar | None = None
+
+    def on_mount(self) -> None:
+        """Mount the search after the first frame. Textual calls `on_mount` of every class."""
+        self.call_after_refresh(self.while_alive(self._prepare_search))
+
+    def _prepare_search(self) -> None:
+        self.search_bar.mount_input()
+
+    @property
+    def search_bar(self) -> SearchBar:
+        """The search above the list, mounted by the first use if that is before the first frame."""
+        if self._search_bar is None:
+            self._search_bar = SearchBar(self.SEARCHED)
+            banner = self.query(OfflineBanner)
+            above = banner.first() if banner else self.query_one(TitleBar)
+            self.mount(self._search_bar, after=above)
+        return self._search_bar
 
     @property
     @abstractmethod
@@ -61,11 +89,11 @@ class TableScreen(CacheScreen):
 
     def action_search(self) -> None:
         """Open the search."""
-        self.query_one(SearchBar).open()
+        self.search_bar.open()
 
     def on_key(self, event: events.Key) -> None:
         """Handle keys before their bindings do, so that quickly typed keys keep their order."""
-        bar = self.query_one(SearchBar)
+        bar = self.search_bar
         if bar.is_starting:
             event.stop()
             bar.type(event)
@@ -112,23 +140,42 @@ class TableScreen(CacheScreen):
 
     @on(SearchBar.Changed)
     def _search_typed(self) -> None:
-        self.search_for(self.query_one(SearchBar).text)
+        self.search_for(self.search_bar.text)
 
     @on(SearchBar.Left)
     def _search_left(self) -> None:
-        if not self.query_one(SearchBar).is_starting:  # it may have been opened again since
+        if not self.search_bar.is_starting:  # it may have been opened again since
             view: Widget = self.view
             view.focus()
 
     def show_banner(self, state: SyncState) -> None:
         """Say above the list that the last sync failed, or that the engine does not run."""
-        banner = self.query_one(OfflineBanner)
-        engine = self.lora.writers.report
-        if engine.error is None:
+        stopped = self.lora.writers.report.error
+        found = self.query(OfflineBanner)
+        if stopped is None and not (state.error is not None and state.last_success is not None):
+            found.set(display=False)
+            return
+        banner = found.first() if found else OfflineBanner(markup=False)
+        if not found:
+            self.mount(banner, after=self.query_one(TitleBar))
+        banner.display = True
+        if stopped is None:
             refused = self.lora.login_refused
             banner.show_state(state, ascii_only=self.ascii_only, signed_out=refused)
         else:
-            banner.show_engine_error(engine.error, ascii_only=self.ascii_only)
+            banner.show_engine_error(stopped, ascii_only=self.ascii_only)
+
+    def panel_for_empty_list(self, *, is_empty: bool) -> StatePanel | None:
+        """The panel in place of the list, which is hidden unless the list is empty."""
+        found = self.query(StatePanel)
+        if not is_empty:
+            found.set(display=False)
+            return None
+        panel = found.first() if found else StatePanel(markup=False)
+        if not found:
+            self.mount(panel, before=self.query_one(StatusBar))
+        panel.display = True
+        return panel
 
     def is_loading(self, state: SyncState) -> bool:
         """Whether the first sync is running, which will fill the list."""

@@ -80,6 +80,7 @@ class BaseApp(App[None], StartsCalls):
     ]
 
     def __init__(self, preferences: Preferences) -> None:
+        self._has_theme = False
         super().__init__()
         self.keys_pressed = 0
         """Counts keys and pastes, so that a later callback can tell whether the user is typing."""
@@ -225,6 +226,7 @@ class BaseApp(App[None], StartsCalls):
     def _set_first_theme(self, theme: str) -> None:
         """Set the first theme. Setting `theme` would parse all styles a second time."""
         self.set_reactive(App.theme, theme)
+        self._has_theme = True
         now = self.current_theme
         self.add_class(f"-theme-{now.name}", update=False)
         self.set_class(now.dark, "-dark-mode", update=False)
@@ -232,6 +234,10 @@ class BaseApp(App[None], StartsCalls):
         self._refresh_truecolor_filter(self.ansi_theme)
         self.stylesheet.set_variables(self.get_css_variables())
         self.watch_theme(theme)
+
+    def get_css_variables(self) -> dict[str, str]:
+        """The colours of the theme; none yet for the one that Textual begins with."""
+        return super().get_css_variables() if self._has_theme else {}
 
     def use_theme(self, theme: str) -> bool:
         """Change the theme; False if NO_COLOR forbids colours."""

@@ -15,7 +15,6 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from lora_tui.errors import HangupError, TerminatedError, UsageError
-from lora_tui.processes import process_status
 
 if TYPE_CHECKING:
     from lora_tui.tui.base_app import BaseApp
@@ -165,4 +164,6 @@ def _parent_of(process: int) -> int:
     """From /proc, where there is one. Raises OSError, ValueError."""
     if process <= 1:
         raise ValueError("it has none")
+    from lora_tui.processes import process_status
+
     return int(process_status(process)[1])

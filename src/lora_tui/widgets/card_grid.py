@@ -20,7 +20,7 @@ from lora_tui.cache.models import ModelSummary
 from lora_tui.widgets.bindings import bound
 from lora_tui.widgets.cells import fit, normalize_width, wrap
 from lora_tui.widgets.charts.sparkline import area_chart
-from lora_tui.widgets.row_view import Rows, RowView
+from lora_tui.widgets.row_view import Rows, RowView, row_styles
 from lora_tui.widgets.styled_lines import Line, Span, badge_spans, star_spans
 
 MIN_CARD_HEIGHT: Final = 4
@@ -239,6 +239,7 @@ def card_layout(width: int, height: int) -> CardLayout:
 class CardGrid(RowView[ModelSummary]):
     """Shows one page of rows as cards; the last line is a fixed pager."""
 
+    COMPONENT_CLASSES: ClassVar[set[str]] = row_styles("card")
     BINDINGS: ClassVar[list[BindingType]] = [
         bound("list.open", "open", "Open", tooltip="Open the model under the cursor"),
         bound("models.mark", "mark", "Mark", tooltip="Mark the model"),

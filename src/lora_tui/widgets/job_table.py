@@ -9,12 +9,13 @@ from textual.binding import BindingType
 from lora_tui.widgets.bindings import bound
 from lora_tui.widgets.job_columns import JOB_COLUMNS, JobRow
 from lora_tui.widgets.row_table import RowTable
-from lora_tui.widgets.row_view import Rows
+from lora_tui.widgets.row_view import Rows, row_styles
 
 
 class JobTable(RowTable[JobRow]):
     """The lines of running jobs can be drawn again while the others stay."""
 
+    COMPONENT_CLASSES: ClassVar[set[str]] = row_styles("active", "waiting", "done", "failed")
     BINDINGS: ClassVar[list[BindingType]] = [
         bound("list.open", "open", "Open", tooltip="Open the job under the cursor"),
     ]

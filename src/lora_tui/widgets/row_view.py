@@ -115,38 +115,23 @@ class Rows(Generic[Row]):
         self._current_id = self.current.id if self.current else None
 
 
+def row_styles(*roles: str) -> set[str]:
+    """The component classes for style names, which models.tcss defines.
+
+    Each delays the first frame, so a view declares what it adds to those of `RowView`.
+    """
+    return {f"rows--{role}" for role in roles}
+
+
 class RowView(ScrollView, Generic[Row], can_focus=True, inherit_bindings=False):
     """Draws `rows` line by line; markup in remote text is not interpreted."""
 
     ALLOW_SELECT = False
-    COMPONENT_CLASSES: ClassVar[set[str]] = {
-        f"rows--{name}"
-        for name in (
-            "header",
-            "sorted",
-            "cursor",
-            "card",
-            "bar",
-            "mark",
-            "name",
-            "plain",
-            "muted",
-            "faint",
-            "stars",
-            "curve",
-            "downloaded",
-            "excellent",
-            "good",
-            "fair",
-            "poor",
-            "overfit",
-            "skeleton",
-            "active",
-            "waiting",
-            "done",
-            "failed",
-        )
-    }
+    COMPONENT_CLASSES: ClassVar[set[str]] = row_styles(
+        *("header", "sorted", "cursor", "bar", "mark", "name", "plain", "muted", "faint"),
+        *("stars", "curve", "downloaded", "skeleton"),
+        *("excellent", "good", "fair", "poor", "overfit"),
+    )
     BINDINGS: ClassVar[list[BindingType]] = [
         bound("list.open", "open", "Open", tooltip="Open the row under the cursor"),
         bound("list.first", "first", "First", show=False),
@@ -167,6 +152,8 @@ class RowView(ScrollView, Generic[Row], can_focus=True, inherit_bindings=False):
 
     def __init__(self, rows: Rows[Row], *, ascii_only: bool = False, id: str | None = None) -> None:
         super().__init__(id=id)
+        # every list gets the focus as soon as it is shown; so it is styled once, not twice
+        self.set_reactive(RowView.has_focus, True)
         self.rows = rows
         self.ascii_only = ascii_only
         self._loading_rows = False

@@ -98,10 +98,6 @@ class SearchBar(Horizontal):
             self.remove_class("-open")
         self.post_message(self.Left())
 
-    def on_mount(self) -> None:
-        """Mount the input after the first frame, which is sooner without it."""
-        self.call_after_refresh(self.mount_input)
-
     def mount_input(self) -> None:
         """Mount a prompt and the input, once."""
         if self._input is None and self.is_attached:

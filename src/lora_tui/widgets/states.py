@@ -90,11 +90,10 @@ class OfflineBanner(Static):
     """One line: the kind of sync error, the age of the data, the key that helps, the reason."""
 
     def show_state(self, state: SyncState, *, ascii_only: bool, signed_out: bool) -> None:
-        """Show the error of the last sync, if there is one and an earlier sync brought data.
+        """Show the error of the last sync, if there is one, and how old the data are.
 
         With `signed_out` only a sign-in helps. The error may be remote text.
         """
-        self.display = state.error is not None and state.last_success is not None
         if state.error is None:
             return
         sign, between = ("o", " - ") if ascii_only else ("○", " · ")
@@ -115,7 +114,6 @@ class OfflineBanner(Static):
 
     def show_engine_error(self, error: LoraTuiError, *, ascii_only: bool) -> None:
         """Show that nothing is synced or downloaded any more, why, and the key that tries again."""
-        self.display = True
         sign, between = ("o", " - ") if ascii_only else ("○", " · ")
         reason = " ".join(part for part in (str(error), error.details) if part)
         hint = recovery_hint(self.app, signed_out=False)

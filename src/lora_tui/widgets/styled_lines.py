@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Final
 
 from textual.content import Content
@@ -54,6 +55,8 @@ class StyledLines(Widget):
     """
 
     ALLOW_SELECT = False
+    DEFAULT_CSS = Path(__file__).with_suffix(".tcss").read_text()
+    """Parsed with the first of these widgets, which the first frame has none of."""
 
     def __init__(self, *, ascii_only: bool = False, id: str | None = None) -> None:
         super().__init__(id=id)
