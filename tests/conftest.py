@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import os
+import signal
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -32,6 +33,9 @@ __all__ = ["certificate", "trust"]  # fixtures
 settings.register_profile("lora-tui", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("lora-tui")
 
+
+# A background job of a script ignores ctrl+c, and so would the programs that tests start from it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _report_error = BaseServer.handle_error
 
