@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,15 @@ import pytest
 from lora_tui.config.paths import find_paths
 from lora_tui.config.table import Profile
 from lora_tui.secret import Secret
+from tests.pseudo_terminal import PATIENCE
+
+
+def until(condition: Callable[[], bool]) -> None:
+    """Wait until something is so."""
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 class Webhook(ThreadingHTTPServer):
@@ -23,6 +34,7 @@ class Webhook(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.got: list[dict[str, Any]] = []
         self.statuses: list[int] = []
+        self.retry_after = ""
         self.url = f"http://127.0.0.1:{self.server_port}/services/T000/B000/s3cr3t-path"
 
 
@@ -34,6 +46,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.server.got.append(json.loads(body))
         self.send_response(self.server.statuses.pop(0) if self.server.statuses else 200)
         self.send_header("Content-Length", "0")
+        if self.server.retry_after:
+            self.send_header("Retry-After", self.server.retry_after)
         self.send_header("Location", "http://127.0.0.1:9/elsewhere")
         self.end_headers()
 
@@ -41,8 +55,9 @@ class _Handler(BaseHTTPRequestHandler):
         pass
 
 
-@pytest.fixture
-def webhook() -> Iterator[Webhook]:
+@contextmanager
+def listening() -> Iterator[Webhook]:
+    """A webhook that answers until the block ends."""
     server = Webhook()
     thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
@@ -50,6 +65,12 @@ def webhook() -> Iterator[Webhook]:
     server.shutdown()
     server.server_close()
     thread.join()
+
+
+@pytest.fixture
+def webhook() -> Iterator[Webhook]:
+    with listening() as server:
+        yield server
 
 
 @pytest.fixture

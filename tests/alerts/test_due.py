@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +13,15 @@ import pytest
 
 from lora_tui import clock
 from lora_tui.alerts.alert import Alert, Kind, Project
-from lora_tui.alerts.due import due_alerts
-from lora_tui.cache import jobs, metrics, records
+from lora_tui.alerts.due import due_alerts, lost, seconds_to_next
+from lora_tui.cache import costs, jobs, metrics, records
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import open_cache, transaction
+from lora_tui.cache.metadata import get_sync_state, put_sync_state
 from lora_tui.cache.models import put_models
 from lora_tui.clock import timestamp_text
 from lora_tui.domain import MetricPoint
+from lora_tui.reports.costs import By
 
 NOW = clock.now()
 PROJECT = Project("work", "https://project.example")
@@ -42,6 +44,7 @@ def put(db: sqlite3.Connection) -> Put:
             "id": "0000abcd-0000-4000-8000-000000000000",
             "dataset_id": "d1",
             "external_job_id": "w-1",
+            "created_at": timestamp_text(NOW),
             "status": status,
             "completed_at": moment,
             "updated_at": moment or timestamp_text(NOW),
@@ -107,12 +110,46 @@ def test_a_result_that_nobody_harvests_is_told_before_it_is_lost(
 ) -> None:
     put("completed", ended=5)
     assert due(db) == []
+    assert seconds_to_next(db, NOW) == pytest.approx(15 * 60, abs=1)
     put("completed", ended=25)
     [alert] = due(db)
     assert alert.kind is Kind.EXPIRING
     assert "expires at the GPU worker in 5 min" in alert.message
     put("completed", ended=35)
     assert due(db) == []
+    assert seconds_to_next(db, NOW) == pytest.approx(10 * 60, abs=1)
+
+
+def test_a_result_is_told_although_its_run_ended_before_alerts_were_set_up(
+    db: sqlite3.Connection, put: Put
+) -> None:
+    put("completed", ended=25)
+    [alert] = due_alerts(db, PROJECT, since=NOW - timedelta(minutes=1), now=NOW, limit=None)
+    assert alert.kind is Kind.EXPIRING
+
+
+def test_a_result_that_was_lost_is_told_once_a_sync_has_looked_for_it(
+    db: sqlite3.Connection, put: Put
+) -> None:
+    put("completed", ended=50)
+    note_sync(db, NOW - timedelta(minutes=20))  # it may have been harvested since
+    assert due(db) == []
+    note_sync(db, NOW)
+    [alert] = due(db)
+    assert alert.kind is Kind.LOST
+    assert (
+        alert.event_id
+        == lost("0000abcd-0000-4000-8000-000000000000", "", "", PROJECT, NOW).event_id
+    )
+    put("completed", ended=50, artifact_id="m1")
+    assert due(db) == []
+    put("completed", ended=8 * 60)  # before alerts began
+    assert due(db) == []
+
+
+def note_sync(db: sqlite3.Connection, moment: datetime) -> None:
+    with transaction(db):
+        put_sync_state(db, get_sync_state(db)._replace(last_success=moment), process="")
 
 
 def test_a_run_that_diverges_is_told_once(db: sqlite3.Connection, put: Put) -> None:
@@ -151,3 +188,27 @@ def test_spending_beyond_the_limit_is_one_event_a_month(db: sqlite3.Connection, 
     put("failed", ended=1, final_cost=170)
     assert due(db, limit=100)[-1].event_id == alert.event_id
     assert due(db, limit=120)[-1].event_id != alert.event_id
+
+
+def test_spending_is_the_sum_that_costs_shows_for_the_month(
+    db: sqlite3.Connection, put: Put
+) -> None:
+    put("completed", ended=1, final_cost=150, artifact_id="m1", external_job_id=None)
+    rows = [
+        # billed for the run itself, which counts in place of what the job says
+        {"job_id": "0000abcd-0000-4000-8000-000000000000", "cost_type": "gpu", "amount": 160.5},
+        {"job_id": None, "cost_type": "storage", "amount": 30.25},
+    ]
+    with transaction(db):
+        costs.put_cost_records(
+            db,
+            [
+                {"id": f"c{number}", "recorded_at": timestamp_text(NOW), **row}
+                for number, row in enumerate(rows)
+            ],
+        )
+    [alert] = due(db, limit=170)
+    assert alert.details["spent"] == 190.75
+    [month] = costs.read_costs(db, By.MONTH).lines
+    assert month.sums.dollars == alert.details["spent"]
+    assert month.label == alert.details["month"]

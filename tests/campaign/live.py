@@ -1,7 +1,8 @@
 """Following runs in trouble: kills, faults, late and repeated points, jobs that end meanwhile.
 
 After each episode the cache is healthy, and has no point that the backend has not; in the end, when
-all runs have ended and nothing goes wrong any more, it has all of them.
+all runs have ended and nothing goes wrong any more, it has all of them. A webhook then knows each
+run that failed, and got no more repeats than processes were killed.
 """
 
 from __future__ import annotations
@@ -27,7 +28,9 @@ from lora_tui.cache.connection import open_cache
 from lora_tui.cache.integrity import find_damage
 from lora_tui.domain import MetricPoint
 from lora_tui.errors import LoraTuiError
+from lora_tui.json_values import read_object
 from lora_tui.sandbox import Sandbox
+from tests.alerts.conftest import listening
 from tests.backends.backend import backend_of
 from tests.backends.seed import Row, Seed
 from tests.campaign.campaign import Figures
@@ -61,6 +64,9 @@ class LiveWorld(AbstractContextManager["LiveWorld"]):
         self._steps: dict[str, int] = {}
         self._jobs: list[Row] = []
         self._ended: set[str] = set()
+        self._failed: dict[str, datetime] = {}
+        self._webhook = self._stack.enter_context(listening())
+        self._kills = 0
         self._start_runs()
 
     def __exit__(self, *exception: object) -> None:
@@ -86,6 +92,7 @@ class LiveWorld(AbstractContextManager["LiveWorld"]):
                 marks.add("kill -9")
                 figures.kills += 1
                 figures.engine_kills += 1
+                self._kills += 1
                 process.send_signal(signal.SIGKILL)
         self.sandbox.clear_faults()
         figures.processes += 1
@@ -124,8 +131,12 @@ class LiveWorld(AbstractContextManager["LiveWorld"]):
         yield from missing
         yield from self._missing()
         yield from self.broken()
+        told = [body["event_id"] for body in self._webhook.got]
+        if (repeats := len(told) - len(set(told))) > self._kills:
+            yield f"{repeats} alerts were repeated, and {self._kills} processes were killed"
 
     def _missing(self) -> Iterator[str]:
+        yield from self._untold()
         for path in self._caches():
             with closing(open_cache(path)) as db:
                 if unfinished := metrics.unfinished_jobs(db):
@@ -139,6 +150,15 @@ class LiveWorld(AbstractContextManager["LiveWorld"]):
                         yield f"{len(there - here)} of {len(there)} points are missing"
                     if not metrics.get_curve(db, job["id"]) and there:
                         yield "a run with points has no curve"
+
+    def _untold(self) -> Iterator[str]:
+        """Runs that failed after the first look for alerts, and of which no alert came."""
+        told = {body["job_id"] for body in self._webhook.got if body["kind"] == "job_failed"}
+        for note in (self.home / "state" / "alerts").glob("*.json"):
+            began = datetime.fromisoformat(read_object(note, 1 << 20)["began"])
+            untold = [job for job, end in self._failed.items() if end > began and job not in told]
+            if untold:
+                yield f"{len(untold)} runs failed, and no alert told of them"
 
     # What the others do -----------------------------------------------------------------------
 
@@ -202,8 +222,11 @@ class LiveWorld(AbstractContextManager["LiveWorld"]):
 
     def _end(self, job: Row) -> None:
         status = self._chance.choice(("completed", "failed", "cancelled"))
-        moment = datetime.now(UTC).isoformat()
-        self._seed.changed("training_jobs", job["id"], status=status, completed_at=moment)
+        moment = datetime.now(UTC)
+        changed = {"status": status, "completed_at": moment.isoformat()}
+        self._seed.changed("training_jobs", job["id"], **changed)
+        if status == "failed":
+            self._failed[job["id"]] = moment
         self._ended.add(job["id"])
         self._point(job, datetime.now(UTC))  # the last one comes after the end
 
@@ -223,6 +246,7 @@ class LiveWorld(AbstractContextManager["LiveWorld"]):
     def _following(self) -> Iterator[subprocess.Popen[bytes]]:
         account = {"LORA_TUI_EMAIL": self._owner.email, "LORA_TUI_PASSWORD": self._owner.password}
         home = {"LORA_TUI_HOME": str(self.home), "LORA_TUI_NO_KEYRING": "1"}
+        home |= {"LORA_TUI_ALERT_URL": self._webhook.url, "LORA_TUI_ALLOW_PRIVATE_URLS": "1"}
         process = subprocess.Popen(
             [sys.executable, "-m", "tests.campaign.follower"],
             env=os.environ | self.sandbox.environment() | account | home,

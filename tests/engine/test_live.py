@@ -124,6 +124,24 @@ def test_points_come_every_five_seconds_and_jobs_every_ten(
     assert online.asked == ["points of 1"] * 2 + ["jobs", "points of 1"] + ["points of 1"]
 
 
+def test_a_changed_interval_is_used_without_a_restart(online: Online, live: LiveSync) -> None:
+    put(online, "running")
+    live.use_interval(2.0)
+    assert live.turn() == pytest.approx(2.0)
+
+
+def test_an_interval_of_a_minute_is_kept_while_jobs_are_read_every_ten_seconds(
+    online: Online, live: LiveSync, clock: Clock
+) -> None:
+    put(online, "running")
+    live.use_interval(60.0)
+    for _ in range(13):
+        assert live.turn() == JOB_SECONDS
+        clock.seconds += JOB_SECONDS
+    assert online.asked.count("points of 1") == 3
+    assert online.asked.count("jobs") == 12
+
+
 def test_waits_grow_while_no_point_comes_and_the_next_point_ends_that(
     online: Online, live: LiveSync
 ) -> None:

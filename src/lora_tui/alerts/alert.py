@@ -77,12 +77,17 @@ def event_id(project: Project, kind: Kind, *parts: object) -> str:
 
 def shape_of(url: str) -> Shape:
     """The shape that the host of a webhook takes."""
-    host = (urlsplit(url).hostname or "").lower()
-    if host == "hooks.slack.com" or host.endswith(".slack.com"):
+    parts = urlsplit(url)
+    host = (parts.hostname or "").lower().rstrip(".")
+    if _is_of(host, "slack.com", "slack-gov.com"):
         return Shape.SLACK
-    if host in ("discord.com", "discordapp.com") or host.endswith(".discord.com"):
-        return Shape.DISCORD
+    if _is_of(host, "discord.com", "discordapp.com"):
+        return Shape.SLACK if parts.path.rstrip("/").endswith("/slack") else Shape.DISCORD
     return Shape.PLAIN
+
+
+def _is_of(host: str, *domains: str) -> bool:
+    return any(host == domain or host.endswith(f".{domain}") for domain in domains)
 
 
 def body_of(alert: Alert, shape: Shape) -> bytes:
@@ -123,22 +128,19 @@ def from_data(data: Mapping[str, Any]) -> Alert | None:
 
 
 def _slack(alert: Alert) -> dict[str, Any]:
+    """`text` is for notifications, and for servers that take Slack's JSON and know no blocks."""
+    message = _short(alert.message)
     return {
-        "text": _without_markup(f"{alert.title}: {_short(alert.message)}"),
+        "text": _without_markup(f"{alert.title}: {message}"),
+        "mrkdwn": False,
+        "unfurl_links": False,
+        "unfurl_media": False,
         "blocks": [
-            {"type": "header", "text": {"type": "plain_text", "text": alert.title[:150]}},
-            {
-                "type": "section",
-                "text": {"type": "plain_text", "text": _short(alert.message) or alert.title},
-            },
+            {"type": "header", "text": _plain(alert.title, 150)},
+            {"type": "section", "text": _plain(message or alert.title, 3_000)},
             {
                 "type": "context",
-                "elements": [
-                    {
-                        "type": "plain_text",
-                        "text": f"{alert.project}, event {alert.event_id}"[:300],
-                    }
-                ],
+                "elements": [_plain(f"{_cut(alert.project, 200)}, event {alert.event_id}", 300)],
             },
         ],
     }
@@ -150,25 +152,52 @@ def _discord(alert: Alert) -> dict[str, Any]:
         "allowed_mentions": {"parse": []},
         "embeds": [
             {
-                "title": _escaped(alert.title)[:256],
-                "description": _escaped(_short(alert.message)),
+                "title": _escaped(alert.title, 256),
+                "description": _escaped(_short(alert.message), 4_096),
                 "color": _COLOURS.get(alert.kind, _BAD),
                 "timestamp": timestamp_text(alert.at),
-                "footer": {"text": f"{alert.project}, event {alert.event_id}"[:300]},
+                "footer": {"text": f"{_cut(alert.project, 200)}, event {alert.event_id}"},
             }
         ],
     }
 
 
+def _plain(text: str, most: int) -> dict[str, Any]:
+    """A text of Slack in which nothing is markup, nor an emoji by its name."""
+    return {"type": "plain_text", "text": _cut(text, most), "emoji": False}
+
+
 def _short(text: str) -> str:
-    return text if len(text) <= _MOST_TEXT else f"{text[: _MOST_TEXT - 1]}…"
+    return _cut(text, _MOST_TEXT)
+
+
+def _cut(text: str, most: int) -> str:
+    """At most `most` characters as services count them: those beyond U+FFFF as two."""
+    if _length(text) <= most:
+        return text
+    while _length(text) >= most:
+        text = text[: len(text) - max(1, (_length(text) - most) // 2)]
+    return f"{text}…"
+
+
+def _length(text: str) -> int:
+    return len(text.encode("utf-16-le", "surrogatepass")) // 2
 
 
 def _without_markup(text: str) -> str:
-    """Slack's three control characters."""
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    """Without Slack's three control characters, and with no name that other servers notify."""
+    text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return text.replace("@", "@\N{ZERO WIDTH SPACE}")
 
 
-def _escaped(text: str) -> str:
-    """Without Discord's markup."""
-    return "".join(f"\\{letter}" if letter in "\\*_~`|>[]()#<@" else letter for letter in text)
+def _escaped(text: str, most: int) -> str:
+    """Without Discord's markup; cut so that no escape loses its second half."""
+    escaped = _with_escapes(text)
+    while _length(escaped) > most:
+        text = _cut(text, _length(text) - max(1, (_length(escaped) - most) // 2))
+        escaped = _with_escapes(text)
+    return escaped
+
+
+def _with_escapes(text: str) -> str:
+    return "".join(f"\\{letter}" if letter in "\\*_~`|>[]()#<@:-" else letter for letter in text)

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Final
 
+from lora_tui.config.kinds import expanded
 from lora_tui.errors import ConfigError, LoraTuiError
 from lora_tui.text import terminal_safe
 
@@ -26,22 +27,36 @@ _PASSED_ON: Final = frozenset(
 
 
 class AlertCommandError(LoraTuiError):
-    """The command failed; the alert is sent again later."""
+    """The command can't be run; no alert can be sent."""
 
 
-def run_command(command: str, body: bytes, *, environment: Mapping[str, str] = os.environ) -> None:
-    """Run the command with `body` on its stdin, without a shell.
+class CommandFailedError(AlertCommandError):
+    """The command failed for this alert, which is sent again later."""
 
-    Raises ConfigError where it is no command, AlertCommandError where it fails or is too slow.
-    """
+
+def words_of(command: str) -> list[str]:
+    """The program and its arguments; `~` stands for the home directory. Raises ConfigError."""
     try:
         words = shlex.split(command)
     except ValueError as error:
         raise ConfigError(
             "alert_command is not a command line", details=str(error), remedy="close its quotes"
         ) from None
-    if not words:
+    if not words or not words[0]:
         raise ConfigError("alert_command is empty", remedy="name a program")
+    program = words[0]
+    if program.startswith("~"):
+        program = str(expanded(program, "alert_command"))
+    return [program, *words[1:]]
+
+
+def run_command(command: str, body: bytes, *, environment: Mapping[str, str] = os.environ) -> None:
+    """Run the command with `body` on its stdin, without a shell.
+
+    Raises ConfigError where it is no command, AlertCommandError where it can't be started,
+    CommandFailedError where it fails or is too slow.
+    """
+    words = words_of(command)
     try:
         process = subprocess.Popen(  # noqa: S603 - the user's own configuration
             words,
@@ -60,14 +75,14 @@ def run_command(command: str, body: bytes, *, environment: Mapping[str, str] = o
     try:
         process.communicate(body, timeout=SECONDS)
     except subprocess.TimeoutExpired:
-        raise AlertCommandError(
+        raise CommandFailedError(
             f"The alert's command was ended: it took longer than {SECONDS:g} s",
             details=terminal_safe(words[0], limit=100),
         ) from None
     finally:
         _end(process)
     if process.returncode != 0:
-        raise AlertCommandError(
+        raise CommandFailedError(
             "The alert's command failed",
             details=f"{terminal_safe(words[0], limit=100)}: exit code {process.returncode}",
             remedy="`lora-tui alerts test` tries it again",
@@ -89,3 +104,6 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+    if process.stdin is not None:
+        with suppress(OSError):
+            process.stdin.close()

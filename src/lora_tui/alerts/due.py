@@ -4,23 +4,31 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from datetime import datetime
-from typing import Final
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Final
 
-from lora_tui import formats
+from lora_tui import clock, formats
 from lora_tui.alerts.alert import Alert, Kind, Project, event_id
+from lora_tui.cache.costs import month_spending
 from lora_tui.cache.jobs import get_job, running_jobs
 from lora_tui.cache.live_curves import points_read_at
+from lora_tui.cache.metadata import get_sync_state
 from lora_tui.cache.metrics import get_points
 from lora_tui.cache.models import model_of_job
 from lora_tui.clock import timestamp_text
 from lora_tui.domain import Job
-from lora_tui.harvest.schedule import EXPIRING_SECONDS, seconds_left
+from lora_tui.harvest.schedule import EXPIRING_SECONDS, RESULT_SECONDS, seconds_left
 from lora_tui.opinion import Kind as Subject
 from lora_tui.opinion import live_warnings
 from lora_tui.text import terminal_safe
 
+if TYPE_CHECKING:
+    from lora_tui.domain import Model
+
 _URGENT: Final = (Subject.NOT_A_NUMBER, Subject.DIVERGENCE, Subject.STALLED)
+_GRACE: Final = timedelta(minutes=15)
+"""After the worker has dropped a result, somebody who fetched it in time may still store it."""
+_RESULT_KEPT: Final = timedelta(seconds=RESULT_SECONDS) + _GRACE
 _MOST_POINTS: Final = 4_000
 """Of a run, the newest."""
 _MOST_OF_A_KIND: Final = 200
@@ -31,13 +39,19 @@ def due_alerts(
     db: sqlite3.Connection, project: Project, *, since: datetime, now: datetime, limit: float | None
 ) -> Iterator[Alert]:
     """The events from `since` on, the oldest of each kind first. `limit`: US dollars a month."""
-    for job in _ended(db, since):
+    synced_at = get_sync_state(db).last_success
+    for job in _ended(db, min(since, now - _RESULT_KEPT)):
+        is_new = job.completed_at is not None and job.completed_at >= since
         if job.status == "failed":
-            yield failed(job, project, now)
-        elif job.status == "completed" and job.external_job_id:  # else it was pushed, not trained
-            found = _of_result(db, job, project, now)
-            if found is not None:
-                yield found
+            if is_new:
+                yield failed(job, project, now)
+        elif job.external_job_id:  # else it was pushed, not trained
+            model = model_of_job(db, job.id)
+            if model is not None:
+                if is_new:
+                    yield _finished(job, model, project, now)
+            elif job.artifact_id is None:
+                yield from _of_result(job, project, now, since, synced_at)
     yield from _warnings(db, project, now)
     if limit is not None:
         yield from _spending(db, project, limit, now)
@@ -56,6 +70,29 @@ def failed(job: Job, project: Project, now: datetime) -> Alert:
         job_id=job.id,
         details={"error_message": reason, "step": job.current_step, "cost": job.cost},
     )
+
+
+def lost(job_id: str, name: str, reason: str, project: Project, now: datetime) -> Alert:
+    """A result that nobody gets any more. `name`: of the run."""
+    return Alert(
+        event_id=event_id(project, Kind.LOST, job_id),
+        kind=Kind.LOST,
+        title=f"Result lost: {name}",
+        message=terminal_safe(reason),
+        at=now,
+        project=project.name,
+        job_id=job_id,
+    )
+
+
+def seconds_to_next(db: sqlite3.Connection, now: datetime) -> float | None:
+    """Until the next result is about to be lost, or lost; None where none is at the worker."""
+    found = []
+    for job in _ended(db, now - _RESULT_KEPT):
+        if job.status == "completed" and job.external_job_id and job.artifact_id is None:
+            left = seconds_left(job.completed_at, now) or 0.0
+            found += [left - EXPIRING_SECONDS, left + _GRACE.total_seconds()]
+    return min((seconds for seconds in found if seconds > 0), default=None)
 
 
 def minutes(seconds: float) -> str:
@@ -79,35 +116,51 @@ def _ended(db: sqlite3.Connection, since: datetime) -> list[Job]:
     return [summary.job for summary in found if summary is not None]
 
 
-def _of_result(db: sqlite3.Connection, job: Job, project: Project, now: datetime) -> Alert | None:
-    """What a completed job came to: a model, or a result that is about to be lost."""
-    model = model_of_job(db, job.id)
-    if model is not None:
-        stars = model.quality.stars
-        return Alert(
-            event_id=event_id(project, Kind.FINISHED, job.id),
-            kind=Kind.FINISHED,
-            title=f"Training finished: {name_of(job)}",
-            message=f"{terminal_safe(model.name, limit=200)}: {formats.score(stars)} stars",
-            at=model.created_at or now,
-            project=project.name,
-            job_id=job.id,
-            model_id=model.id,
-            details={"stars": stars, "training_loss": job.training_loss, "cost": job.cost},
-        )
-    left = seconds_left(job.completed_at, now)
-    if job.artifact_id is not None or left is None or not 0 < left <= EXPIRING_SECONDS:
-        return None
+def _finished(job: Job, model: Model, project: Project, now: datetime) -> Alert:
+    stars = model.quality.stars
     return Alert(
-        event_id=event_id(project, Kind.EXPIRING, job.id),
-        kind=Kind.EXPIRING,
-        title=f"Result about to be lost: {name_of(job)}",
-        message=f"It expires at the GPU worker in {minutes(left)}. Start the harvest.",
-        at=now,
+        event_id=event_id(project, Kind.FINISHED, job.id),
+        kind=Kind.FINISHED,
+        title=f"Training finished: {name_of(job)}",
+        message=f"{terminal_safe(model.name, limit=200)}: {formats.score(stars)} stars",
+        at=model.created_at or now,
         project=project.name,
         job_id=job.id,
-        details={"seconds_left": round(left)},
+        model_id=model.id,
+        details={"stars": stars, "training_loss": job.training_loss, "cost": job.cost},
     )
+
+
+def _of_result(
+    job: Job, project: Project, now: datetime, since: datetime, synced_at: datetime | None
+) -> Iterator[Alert]:
+    """What a completed job without a model is in: its result is about to be lost, or it is lost.
+
+    It counts as lost only where a sync has looked after that.
+    """
+    left = seconds_left(job.completed_at, now)
+    if left is None or job.completed_at is None:
+        return
+    lost_at = job.completed_at + _RESULT_KEPT
+    if 0 < left <= EXPIRING_SECONDS:
+        yield Alert(
+            event_id=event_id(project, Kind.EXPIRING, job.id),
+            kind=Kind.EXPIRING,
+            title=f"Result about to be lost: {name_of(job)}",
+            message=f"It expires at the GPU worker in {minutes(left)}. Start the harvest.",
+            at=now,
+            project=project.name,
+            job_id=job.id,
+            details={"seconds_left": round(left)},
+        )
+    elif since <= lost_at <= now and synced_at is not None and synced_at >= lost_at:
+        yield lost(
+            job.id,
+            name_of(job),
+            "No model was made of it while the GPU worker kept it",
+            project,
+            now,
+        )
 
 
 def _warnings(db: sqlite3.Connection, project: Project, now: datetime) -> Iterator[Alert]:
@@ -137,15 +190,11 @@ def _warnings(db: sqlite3.Connection, project: Project, now: datetime) -> Iterat
 def _spending(
     db: sqlite3.Connection, project: Project, limit: float, now: datetime
 ) -> Iterator[Alert]:
-    """At most one a month and limit."""
-    month = f"{now:%Y-%m}"
-    (spent,) = db.execute(
-        "SELECT sum(cost) FROM jobs WHERE cost > 0 AND cost < 1e12"
-        " AND substr(coalesce(completed_at, ?), 1, 7) = ?",
-        [timestamp_text(now), month],
-    ).fetchone()
-    if spent is None or spent <= limit:
+    """At most one a month and limit. The sum is that of `lora-tui costs` for the month."""
+    spent = month_spending(db, now)
+    if spent <= limit:
         return
+    month = f"{clock.month_start(now):%Y-%m}"
     yield Alert(
         event_id=event_id(project, Kind.SPENDING, month, f"{limit:g}"),
         kind=Kind.SPENDING,
@@ -154,7 +203,7 @@ def _spending(
         f" {formats.money(limit)}.",
         at=now,
         project=project.name,
-        details={"month": month, "spent": round(float(spent), 2), "limit": limit},
+        details={"month": month, "spent": round(spent, 2), "limit": limit},
     )
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+import logging
+from collections.abc import Collection, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
@@ -19,12 +20,17 @@ MOST: Final = 2_000
 """Events that are remembered; an older one is past `HORIZON` long before it is forgotten."""
 HORIZON: Final = timedelta(days=2)
 """An event that is older than this is not sent any more."""
-_MOST_PENDING: Final = 200
+MOST_PENDING: Final = 2_000
 _MOST_BYTES: Final = 4 << 20
+_log: Final = logging.getLogger("lora_tui.alerts")
 
 
 class SentAlerts:
-    """The events that were sent, with their times. One process at a time has it open."""
+    """The events that were sent, with their times. One process at a time has it open.
+
+    Each channel (the webhook, the command) is noted by itself, so that a failure of one does not
+    repeat the other. An event is done when every channel has it.
+    """
 
     def __init__(self, path: Path, now: datetime) -> None:
         """Read the file. `now` is the time from which events are sent if there is none yet."""
@@ -39,6 +45,10 @@ class SentAlerts:
         self._sent = {
             str(event): str(moment) for event, moment in mapping(read.get("sent")).items()
         }
+        self._partly = {
+            str(event): {str(name): str(moment) for name, moment in mapping(channels).items()}
+            for event, channels in mapping(read.get("partly")).items()
+        }
         self._pending_dir = _pending_of(path)
 
     def since(self, now: datetime) -> datetime:
@@ -52,7 +62,8 @@ class SentAlerts:
         for file in self._pending_dir.glob("*.json"):
             alert = from_data(read_object(file, _MOST_BYTES))
             if alert is None or alert.event_id in self._sent:
-                file.unlink(missing_ok=True)
+                with suppress(OSError):
+                    file.unlink()
             else:
                 found.append(alert)
         return sorted(found, key=lambda alert: alert.at)
@@ -60,22 +71,38 @@ class SentAlerts:
     def __contains__(self, event_id: str) -> bool:
         return event_id in self._sent
 
-    def note(self, event_id: str, now: datetime) -> None:
-        """Remember that it was sent. Raises DiskError."""
-        self._sent[event_id] = timestamp_text(now)
-        self.save()
-        (self._pending_dir / f"{event_id}.json").unlink(missing_ok=True)
+    def has(self, event_id: str, channel: str) -> bool:
+        """Whether the event was sent over this channel."""
+        return event_id in self._sent or channel in self._partly.get(event_id, {})
 
-    def save(self) -> None:
-        """Write the file, durably. Raises DiskError."""
-        newest = sorted(self._sent.items(), key=lambda item: item[1])[-MOST:]
-        self._sent = dict(newest)
+    def add(self, event_id: str, channel: str, now: datetime) -> None:
+        """Note in memory that it was sent over this channel; `save` writes it."""
+        if event_id not in self._sent:
+            self._partly.setdefault(event_id, {})[channel] = timestamp_text(now)
+
+    def save(self, channels: Collection[str] = ()) -> None:
+        """Write the file, durably. Raises DiskError.
+
+        `channels`: all that are configured; an event that each of them has is done.
+        """
+        done = [
+            event for event, had in self._partly.items() if channels and had.keys() >= {*channels}
+        ]
+        for event in done:
+            self._sent[event] = max(self._partly.pop(event).values())
+        self._sent = dict(sorted(self._sent.items(), key=lambda item: item[1])[-MOST:])
+        partly = sorted(self._partly.items(), key=lambda item: max(item[1].values(), default=""))
+        self._partly = dict(partly[-MOST:])
         document = {
             "began": timestamp_text(self._began),
             "sent": self._sent,
+            "partly": self._partly,
         }
         with translate_disk_errors("The sent alerts can't be noted", self._path):
             write_file(self._path, json_text(document), durable=True)
+        for event in done:
+            with suppress(OSError):  # else `pending` removes it
+                (self._pending_dir / f"{event}.json").unlink(missing_ok=True)
 
 
 def keep(profile: Profile, alert: Alert) -> None:
@@ -86,9 +113,11 @@ def keep(profile: Profile, alert: Alert) -> None:
     directory = _pending_of(_path_of(profile))
     with translate_disk_errors("An alert can't be kept", directory):
         make_private_directory(directory)
-        if sum(1 for _ in directory.iterdir()) < _MOST_PENDING:
-            text = json_text(as_data(alert))
-            write_file(directory / f"{alert.event_id}.json", text, durable=True)
+        if sum(1 for _ in directory.iterdir()) >= MOST_PENDING:
+            _log.warning("an alert was dropped: %d wait to be sent", MOST_PENDING)
+            return
+        text = json_text(as_data(alert))
+        write_file(directory / f"{alert.event_id}.json", text, durable=True)
 
 
 @contextmanager

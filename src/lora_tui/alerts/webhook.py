@@ -11,8 +11,9 @@ import httpx
 from httpx_retries import RetryTransport
 
 from lora_tui import __version__
-from lora_tui.errors import BackendError, ConfigError, LoraTuiError, UnreachableError
+from lora_tui.errors import BackendError, ConfigError, UnreachableError
 from lora_tui.gateway.environment import httpx_proxy, proxy_for, tls_context
+from lora_tui.gateway.headers import retry_seconds
 from lora_tui.gateway.limited_transport import LimitedTransport
 from lora_tui.gateway.retry import RETRY, causes_of
 from lora_tui.harvest.failures import RefusedResultError, SourceUnreachableError
@@ -25,14 +26,21 @@ _log: Final = logging.getLogger("lora_tui.alerts")
 
 
 class WebhookRefusedError(BackendError):
-    """The webhook answers that it does not take the alert."""
+    """The webhook answers that it does not take this alert."""
+
+
+class WebhookBusyError(UnreachableError):
+    """The webhook takes no alert now."""
+
+    retry_after = 0.0
+    """Seconds for which it asks."""
 
 
 def post(url: Secret, body: bytes, *, allow_private: bool) -> None:
     """Send a body to a webhook; repeated by the one policy, as its event id allows.
 
     Raises ConfigError for an address that is private or no URL, UnreachableError,
-    WebhookRefusedError.
+    WebhookBusyError, WebhookRefusedError.
     """
     address = url.reveal()
     host, addresses = _checked(address, allow_private=allow_private)
@@ -60,7 +68,7 @@ def post(url: Secret, body: bytes, *, allow_private: bool) -> None:
                 f"The webhook at {host} can't be reached", details=type(error).__name__
             ) from None
     _log.debug("POST %s %d", host, response.status_code)
-    _check(response.status_code, host)
+    _check(response, host)
 
 
 class _Pinned(httpx.BaseTransport):
@@ -111,15 +119,21 @@ def _checked(url: str, *, allow_private: bool) -> tuple[str, Sequence[str]]:
     return terminal_safe(target.host, limit=100), () if by_proxy else target.addresses
 
 
-def _check(status: int, host: str) -> None:
+def _check(response: httpx.Response, host: str) -> None:
+    status = response.status_code
     if 200 <= status < 300:
         return
-    error: type[LoraTuiError] = (
-        UnreachableError if status >= 500 or status == 429 else (WebhookRefusedError)
-    )
-    remedy = "`lora-tui alerts test` tries it again"
+    details, remedy = f"HTTP {status}", "`lora-tui alerts test` tries it again"
+    if status in RETRY.status_forcelist:
+        busy = WebhookBusyError(
+            f"The webhook at {host} takes no alert now", details=details, remedy=remedy
+        )
+        busy.retry_after = retry_seconds(response.headers.get("Retry-After")) or 0.0
+        raise busy
     if 300 <= status < 400:
         remedy = "configure the address that it redirects to: a redirect is never followed"
     elif status in (401, 403, 404, 410):
         remedy = "the webhook may have been removed: make a new one, and set alert_url"
-    raise error(f"The webhook at {host} refuses the alert", details=f"HTTP {status}", remedy=remedy)
+    raise WebhookRefusedError(
+        f"The webhook at {host} refuses the alert", details=details, remedy=remedy
+    )

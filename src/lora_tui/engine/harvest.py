@@ -12,6 +12,7 @@ from lora_tui.engine.protocol import HARVEST, error_document
 from lora_tui.engine.server import log_unexpected
 from lora_tui.engine.unexpected_errors import unexpected
 from lora_tui.errors import LoraTuiError
+from lora_tui.harvest.events import Event
 from lora_tui.harvest.harvester import Harvester, connect
 from lora_tui.harvest.ledger import Ledger, ledger_path
 from lora_tui.harvest.loop import run_forever
@@ -28,9 +29,15 @@ class BackgroundHarvest:
     """
 
     def __init__(
-        self, profile: Profile, tell: Callable[[str, Any], None], *, interval: float = INTERVAL
+        self,
+        profile: Profile,
+        tell: Callable[[str, Any], None],
+        *,
+        interval: float = INTERVAL,
+        emit: Callable[[Event], None] = lambda _event: None,
     ) -> None:
-        self._profile, self._tell = profile, tell
+        """`emit` takes the events of the harvest."""
+        self._profile, self._tell, self._emit = profile, tell, emit
         self._interval = interval
         self._starting = threading.Lock()
         """Held while it connects: two requests at once start one harvest."""
@@ -63,7 +70,7 @@ class BackgroundHarvest:
                         harvester,
                         interval=self._interval,
                         limit=None,
-                        emit=lambda _event: None,
+                        emit=self._emit,
                         stop=stop,
                         wait=wait,
                     )

@@ -72,7 +72,7 @@ class LiveSync:
         self._heard = timer()
         self.points: LivePoints | None = None
         """What reads the points; made when it is first needed."""
-        self._jobs_at = 0.0
+        self._jobs_at = self._points_due = 0.0
         self._empty = self._failures = 0
         self._held = 0
         """How many ordinary syncs run, or are about to."""
@@ -89,6 +89,14 @@ class LiveSync:
             if self.thread is None and not self._stop.is_set():
                 self.thread = threading.Thread(target=self._run, name="live", daemon=True)
                 self.thread.start()
+
+    def use_interval(self, seconds: float) -> None:
+        """Take a changed setting, at once."""
+        with self._changed:
+            if seconds != self._seconds:
+                self._seconds, self._woken = seconds, True
+                self._points_due = 0.0
+                self._changed.notify_all()
 
     def hear(self) -> None:
         """Note that the application has asked for something, so it is not suspended."""
@@ -155,19 +163,26 @@ class LiveSync:
             if running and self._timer() - self._jobs_at >= JOB_SECONDS:
                 self._read_jobs(online)
                 running, ended = running_jobs(db), metrics.unfinished_jobs(db)
-            tally = points.read(db, running)
+            tally = points.read(db, running) if self._reads_points() else None
             for job_id in ended:
                 self._due = True
                 points.finish(db, job_id)
         if self._due:
             self._due = online.sync().skipped
-        if tally.points or ended:
+        if ended or (tally is not None and tally.points):
             self._needs.changed()
+        if tally is None:
+            return JOB_SECONDS
         if tally.more:
             return REQUEST_SECONDS
+        self._points_due = self._timer() + self._seconds
         self._empty = 0 if tally.points else self._empty + 1
         slower = min(_SLOWEST, _SLOWER ** max(0, self._empty - 1))
         return min(JOB_SECONDS, self._seconds * slower) if running else self._seconds
+
+    def _reads_points(self) -> bool:
+        """Whether points are due: jobs are read more often where the setting is a long time."""
+        return self._seconds <= JOB_SECONDS or self._timer() >= self._points_due
 
     def _read_jobs(self, online: OnlineWriters) -> None:
         with self._changed:

@@ -27,6 +27,7 @@ from lora_tui.config.paths import Paths, find_paths
 from lora_tui.config.table import Profile
 from lora_tui.engine.alerts import AlertWatch
 from lora_tui.engine.cancel_job import cancel_job
+from lora_tui.engine.changed_settings import ChangedSettings
 from lora_tui.engine.harvest import INTERVAL, BackgroundHarvest
 from lora_tui.engine.live import LiveSync, Needs
 from lora_tui.engine.protocol import CACHE, KEYRING, Hello
@@ -46,6 +47,7 @@ from lora_tui.transfers.control import Control, cancel_model, control
 
 if TYPE_CHECKING:
     from lora_tui.engine.online import OnlineWriters
+    from lora_tui.harvest.events import Event
 
 Tell = Callable[[str, Any], None]
 """Sends an event: its name, and data as JSON has it."""
@@ -77,14 +79,15 @@ class Requests:
         self._leader = ExitStack()
         self._leads = False
         self._harvest = (
-            BackgroundHarvest(profile, tell, interval=harvest_interval)
+            BackgroundHarvest(profile, tell, interval=harvest_interval, emit=self._note_event)
             if profile and connect
             else None
         )
         self._weights = WeightAnalysis(self._cache)
-        self._alerts = AlertWatch.of(profile, self._cache) if connect else None
+        self._alerts = AlertWatch(profile, self._cache) if profile and connect else None
         needs = Needs(self._cache, self._online, self._is_leader, self._look_for_alerts)
         self._live = LiveSync(needs, seconds=live_interval) if live_interval and connect else None
+        self._settings = ChangedSettings(paths.config_file, self._take_settings)
         self._closed = False
         calls: tuple[Callable[..., Any], ...] = (
             self.sync,
@@ -115,6 +118,7 @@ class Requests:
             raise UsageError(f"The engine has no request {name}")
         if self._live is not None:
             self._live.hear()
+        self._settings.look()
         return call(**arguments)
 
     def close(self) -> None:
@@ -125,6 +129,8 @@ class Requests:
         self._weights.stop()
         if self._live is not None:
             self._live.stop()
+        if self._alerts is not None:
+            self._alerts.stop()
         if self._harvest is not None:
             self._harvest.stop()
         if connected is not None:
@@ -138,20 +144,25 @@ class Requests:
         if scheduled and not self._is_leader():
             return
         try:
+            self._sync(full=full)
+        finally:  # a sync that has failed may have read what somebody should be told of
+            if self._alerts is not None and self._is_leader():
+                self._alerts.look()
+
+    def _sync(self, *, full: bool) -> None:
+        try:
             online = self._online()
         except LoraTuiError as error:
             self._note_failed_sync(error)
             raise
         if self._live is None:
             online.sync(full=full)
-        else:
-            try:
-                with self._live.held():
-                    online.sync(full=full)
-            finally:
-                self._live.wake()
-        if self._alerts is not None and self._is_leader():
-            self._alerts.look()
+            return
+        try:
+            with self._live.held():
+                online.sync(full=full)
+        finally:
+            self._live.wake()
 
     def load_curve(self, *, job_id: str) -> None:
         """Fetch new metric points of a job."""
@@ -273,6 +284,20 @@ class Requests:
     def _look_for_alerts(self) -> None:
         if self._alerts is not None:
             self._alerts.look_at_running()
+
+    def _note_event(self, event: Event) -> None:
+        if self._alerts is not None:
+            self._alerts.note(event)
+
+    def _take_settings(self) -> None:
+        """Take the settings that need no restart. Raises ConfigError."""
+        file = self._paths.config_file
+        if self._live is not None:
+            self._live.use_interval(load_preferences(file).live_interval)
+        if self._alerts is not None and self._profile is not None and not self._profile.identity:
+            profile = load_profile(name=self._profile.name, config_file=file)
+            if profile.key == self._profile.key:  # else it names another project by now
+                self._alerts.use(profile)
 
     def _require_profile(self) -> Profile:
         if self._profile is None:
