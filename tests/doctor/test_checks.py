@@ -13,9 +13,12 @@ import pytest
 
 from lora_tui.config.paths import find_paths
 from lora_tui.config.table import Profile
+from lora_tui.doctor.alerts import check_alerts
+from lora_tui.doctor.findings import Finding
 from lora_tui.engine.logs import engine_log
 from lora_tui.files import make_private_directory, write_private_file
 from lora_tui.sandbox import Sandbox
+from lora_tui.secret import Secret
 from tests.conftest import Ran, Run
 
 
@@ -242,3 +245,67 @@ def test_odd_things_in_the_place_of_logs_are_no_crash(run: Run, home: Path) -> N
     assert "crash reports" not in found
     assert found["log"]["verdict"] == "warning"
     assert "can't be written, so no error is logged" in found["log"]["evidence"]
+
+
+def alerts_finding(home: Path, **changes: Any) -> Finding:
+    del home
+    profile = Profile("default", find_paths(), "https://x.example", "k")._replace(**changes)
+    return check_alerts(profile)
+
+
+def test_alerts_that_nobody_wants_are_skipped(home: Path) -> None:
+    assert alerts_finding(home).verdict == "skipped"
+
+
+@pytest.mark.parametrize(
+    ("url", "changes", "verdict"),
+    [
+        ("https://hooks.slack.com/services/T/B/s3cr3t", {}, "ok"),
+        ("https://10.0.0.1/s3cr3t", {}, "failed"),
+        ("http://localhost:9/s3cr3t", {}, "failed"),
+        ("https://2130706433/s3cr3t", {}, "failed"),
+        ("https://printer.lan/s3cr3t", {}, "failed"),
+        ("https://10.0.0.1/s3cr3t", {"allow_private_urls": True}, "ok"),
+        ("https://alerts.example/s3cr3t", {"alert_sender": "harvest"}, "ok"),
+        ("https://alerts.example/s3cr3t", {"alert_sender": "harvest", "alert_limit": 9}, "warning"),
+    ],
+)
+def test_the_webhook_is_checked_without_a_request_and_its_url_is_not_shown(
+    home: Path, monkeypatch: pytest.MonkeyPatch, url: str, changes: dict[str, Any], verdict: str
+) -> None:
+    monkeypatch.setattr("socket.getaddrinfo", None)
+    found = alerts_finding(home, alert_url=Secret(url), **changes)
+    assert found.verdict == verdict
+    assert "s3cr3t" not in f"{found.evidence} {found.remedy}"
+    assert verdict == "ok" or found.remedy
+
+
+def test_the_command_of_alerts_must_exist_and_be_executable(home: Path, tmp_path: Path) -> None:
+    program = tmp_path / "tell"
+    command = f"{program} --password hunter2"
+    found = alerts_finding(home, alert_command=command)
+    assert (found.verdict, "no program" in found.evidence) == ("failed", True)
+    program.write_text("#!/bin/sh\n")
+    found = alerts_finding(home, alert_command=command)
+    assert (found.verdict, "not executable" in found.evidence) == ("failed", True)
+    program.chmod(0o700)
+    found = alerts_finding(home, alert_command=command)
+    assert found.verdict == "ok"
+    assert "hunter2" not in found.evidence
+    assert alerts_finding(home, alert_command="true").verdict == "ok"
+    assert alerts_finding(home, alert_command="tell 'x").verdict == "failed"
+    assert alerts_finding(home, alert_command=str(tmp_path)).verdict == "failed"
+
+
+def test_a_limit_that_nobody_hears_of_is_a_warning(home: Path) -> None:
+    assert alerts_finding(home, alert_limit=100).verdict == "warning"
+
+
+def test_doctor_tells_of_alerts(
+    configured: Sandbox, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    del configured
+    monkeypatch.setenv("LORA_TUI_ALERT_URL", "https://hooks.slack.com/services/T/B/s3cr3t")
+    ran = run("doctor", "--offline", "--json")
+    assert by_name(ran)["alerts"]["verdict"] == "ok"
+    assert "s3cr3t" not in ran.out + ran.err

@@ -97,6 +97,52 @@ async def test_a_fixed_setting_says_why_it_can_not_be_changed(
         await until(pilot, lambda: any("set by LORA_TUI_ASCII" in toast for toast in toasts(app)))
 
 
+async def test_the_url_of_a_webhook_is_typed_and_shown_hidden(
+    app: LoraTuiApp, settings: Settings
+) -> None:
+    async with app.run_test(size=(120, 60)) as pilot:
+        await pilot.press("comma")
+        screen = app.screen
+        assert isinstance(screen, SettingsScreen)
+        at = next(n for n, line in enumerate(screen._rows) if line.key == "alert_url")
+        await pilot.press(*"j" * at, "enter", *"https://hook.example/s3cr3t")
+        assert "s3cr3t" not in screen_text(app)
+        await pilot.press("enter")
+        await until(pilot, lambda: "set, hidden" in screen_text(app))
+        assert "s3cr3t" in settings.file.read_text()
+        assert settings.file.stat().st_mode & 0o077 == 0
+        await pilot.press("enter")
+        assert "s3cr3t" not in screen_text(app)
+        await pilot.press(*"http://plain.example/s3cr3t", "enter")
+        await until(pilot, lambda: any("not encrypted" in toast for toast in toasts(app)))
+        await pilot.press("escape", "x")
+        await until(pilot, lambda: "set, hidden" not in screen_text(app))
+        assert not any("s3cr3t" in toast for toast in toasts(app))
+
+
+async def test_each_setting_of_alerts_is_shown_and_needs_no_restart(settings: Settings) -> None:
+    lines = {line.key: line for line in settings.all()}
+    for key in ("alert_url", "alert_format", "alert_command", "alert_sender", "alert_limit"):
+        assert lines[key].at_once
+        assert lines[key].is_changeable
+    assert lines["alert_sender"].choices == ("application", "harvest")
+    assert lines["live_interval"].at_once
+
+
+async def test_a_choice_that_the_file_has_wrong_is_changed_to_the_first(
+    app: LoraTuiApp, settings: Settings
+) -> None:
+    settings.change("alert_sender", "harvest")
+    settings.file.write_text(settings.file.read_text().replace("harvest", "nobody"))
+    async with app.run_test(size=(120, 60)) as pilot:
+        await pilot.press("comma")
+        screen = app.screen
+        assert isinstance(screen, SettingsScreen)
+        at = next(n for n, line in enumerate(screen._rows) if line.key == "alert_sender")
+        await pilot.press(*"j" * at, "enter")
+        await until(pilot, lambda: 'alert_sender = "application"' in settings.file.read_text())
+
+
 async def test_t_stores_the_theme(app: LoraTuiApp, settings: Settings) -> None:
     async with app.run_test(size=SIZE) as pilot:
         await pilot.press("T")

@@ -11,6 +11,7 @@ from lora_tui.commands.context import Context
 from lora_tui.config.paths import find_paths
 from lora_tui.config.table import Profile
 from lora_tui.doctor import machine
+from lora_tui.doctor.alerts import check_alerts
 from lora_tui.doctor.findings import Finding, Verdict, attempt, failed, failure, skipped
 from lora_tui.errors import (
     AuthenticationError,
@@ -76,9 +77,10 @@ def _findings(context: Context) -> Iterator[Finding]:
     yield from machine.check_logs(paths.state_dir)
     yield machine.check_terminal(context.out)
     if profile is None:
-        for name in ("cache", "network", "auth"):
+        for name in ("alerts", "cache", "network", "auth"):
             yield skipped(name, missing)
         return
+    yield check_alerts(profile)
     yield from _cache(profile)
     if context.arguments.offline:
         yield skipped("network", "--offline was given", "leave out --offline")

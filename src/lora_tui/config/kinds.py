@@ -105,6 +105,15 @@ class SecretUrl(Kind):
             )
         return text
 
+    def display(self, written: object) -> str:
+        """That there is one: also the host may tell who may write there."""
+        return "set, hidden" if written else ""
+
+    def edit_text(self, written: object) -> str:
+        """Nothing: it is typed anew."""
+        del written
+        return ""
+
 
 class Key(Kind):
     """A key or token that is sent in a header."""
@@ -189,9 +198,9 @@ class Choice(Kind):
     """One of some words."""
 
     def __init__(self, words: tuple[str, ...], unset: str) -> None:
-        """`unset`: the word for no choice, which is not written into the file."""
+        """`unset`: the word for no choice, which is not written into the file; may be empty."""
         self.words = words
-        self.choices = (unset, *words)
+        self.choices = (unset, *words) if unset else words
 
     def from_file(self, written: object, what: str) -> str:
         """The word."""

@@ -39,6 +39,8 @@ class SettingLine(NamedTuple):
     at_once: bool = True
     """Whether a change needs no restart."""
     is_changeable: bool = False
+    is_secret: bool = False
+    """Whether what is typed must not be seen."""
 
 
 class Settings:
@@ -114,4 +116,5 @@ class Settings:
             typed="" if value is None else setting.kind.edit_text(value),
             at_once=setting.at_once,
             is_changeable=not variable,
+            is_secret=setting.secret,
         )

@@ -224,6 +224,10 @@ class Profile(NamedTuple):
             "the webhook that gets alerts",
             variable="LORA_TUI_ALERT_URL",
             secret=True,
+            label="Alert webhook",
+            hint="the URL of a webhook that hears of runs; a secret",
+            unset="none",
+            at_once=True,
         ),
     ] = None
     alert_format: Annotated[
@@ -232,6 +236,10 @@ class Profile(NamedTuple):
             Choice(("slack", "discord", "plain"), "by the host"),
             "whose JSON the webhook takes: `slack`, `discord`, `plain`; else its host tells",
             variable="LORA_TUI_ALERT_FORMAT",
+            label="Alert format",
+            hint="whose JSON the webhook takes",
+            unset="by the host",
+            at_once=True,
         ),
     ] = None
     alert_command: Annotated[
@@ -240,14 +248,21 @@ class Profile(NamedTuple):
             Kind(),
             "a program that gets each alert as JSON on its stdin",
             variable="LORA_TUI_ALERT_COMMAND",
+            label="Alert command",
+            hint="a program that gets each alert as JSON on its stdin",
+            unset="none",
+            at_once=True,
         ),
     ] = None
     alert_sender: Annotated[
         str,
         Setting(
-            Choice(ALERT_SENDERS, "by default"),
+            Choice(ALERT_SENDERS, ""),
             "who sends alerts: the `application` while it is open, or the `harvest` service",
             variable="LORA_TUI_ALERT_SENDER",
+            label="Alert sender",
+            hint="this application while it is open, or the service `lora-tui --harvest`",
+            at_once=True,
         ),
     ] = "application"
     alert_limit: Annotated[
@@ -256,7 +271,10 @@ class Profile(NamedTuple):
             Number(1, 10_000_000),
             "US dollars a month; spending beyond them is an alert",
             variable="LORA_TUI_ALERT_LIMIT",
+            label="Alert limit",
+            hint="US dollars a month; an alert tells of spending beyond them",
             unset="no limit",
+            at_once=True,
         ),
     ] = None
     identity: str = ""
@@ -318,15 +336,6 @@ class Preferences(NamedTuple):
             at_once=True,
         ),
     ] = True
-    terminal_alerts: Annotated[
-        str | None,
-        Setting(
-            Choice(("bell", "osc9", "both"), "off"),
-            "how the terminal tells of new notifications: `bell`, `osc9` (a message of the desktop,"
-            " where the terminal can), `both`",
-            unset="off",
-        ),
-    ] = None
     sync_interval: Annotated[
         float,
         Setting(
@@ -344,6 +353,7 @@ class Preferences(NamedTuple):
             "seconds between two reads of the points of running jobs, 1 or more",
             label="Follow every",
             hint="new points of running jobs; 1 second or more",
+            at_once=True,
         ),
     ] = LIVE_INTERVAL
     mouse: Annotated[
@@ -355,6 +365,18 @@ class Preferences(NamedTuple):
             hint="off: select text with the mouse as in other programs",
         ),
     ] = True
+    terminal_alerts: Annotated[
+        str | None,
+        Setting(
+            Choice(("bell", "osc9", "both"), "off"),
+            "how the terminal tells of new notifications: `bell`, `osc9` (a message of the desktop,"
+            " where the terminal can), `both`",
+            label="Terminal alerts",
+            hint="of new notifications: a bell, or a message of the desktop (OSC 9)",
+            unset="off",
+            at_once=True,
+        ),
+    ] = None
     keys: Mapping[str, str] = {}
     """The actions that were moved to other keys ([keys]): action → keys with commas between."""
 

@@ -1,4 +1,4 @@
 """The checks of `lora-tui doctor`: each returns a verdict, its evidence, and a fix.
 
-May import account, gateway, cache, config, and the layers below them; no screens, no engine.
+May import account, alerts, gateway, cache, config, and the layers below them; no screens.
 """

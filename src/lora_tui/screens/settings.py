@@ -134,12 +134,12 @@ class SettingsScreen(CacheScreen):
         elif not setting.is_changeable:
             self.notify(f"Can't be changed here: {_why_fixed(setting)}", title=setting.label)
         elif setting.choices:
-            after = (setting.choices.index(setting.value) + 1) % len(setting.choices)
-            self._change(setting, setting.choices[after])
+            self._change(setting, _next_choice(setting))
         else:
             line = self.query_one(Input)
             line.value = setting.typed
             line.placeholder = setting.explanation
+            line.password = setting.is_secret
             self.query_one("#setting-label", Label).update(setting.label)
             self.query_one("#setting-typed").add_class("-open")
             line.focus()
@@ -263,6 +263,13 @@ class SettingsScreen(CacheScreen):
         for line in wrap(explanation, width - _LABEL) if explanation else ():
             parts.append((f"\n{' ' * _LABEL}{line}", "$secondary"))
         return Content.assemble(*parts)
+
+
+def _next_choice(setting: SettingLine) -> str:
+    """The first one where the file has a value that is none of them."""
+    choices = setting.choices
+    known = setting.value in choices
+    return choices[(choices.index(setting.value) + 1) % len(choices)] if known else choices[0]
 
 
 def _why_fixed(setting: SettingLine) -> str:
