@@ -168,7 +168,7 @@ def test_what_was_not_sent_is_tried_again_without_another_event(
     profile: Profile, webhook: Webhook, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sender, "BACKOFF", Backoff(first=0.0, longest=0.0))
-    monkeypatch.setattr(sender, "_SHORTEST_PAUSE", 0.0)
+    monkeypatch.setattr(sender, "SHORTEST_PAUSE", 0.0)
     webhook.statuses = [400, 400]
     service = HarvestAlerts(profile, lambda _since: [])
     service.note(LOST)

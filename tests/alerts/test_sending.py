@@ -299,7 +299,7 @@ def nothing_for_long(_request: str) -> Iterator[bytes]:
 def test_a_webhook_that_closes_hangs_or_babbles_is_one_error_and_waits(
     profile: Profile, monkeypatch: pytest.MonkeyPatch, answer: Answer
 ) -> None:
-    monkeypatch.setattr(webhooks, "_TIMEOUT", httpx.Timeout(0.2))
+    monkeypatch.setattr(webhooks, "TIMEOUT", httpx.Timeout(0.2))
     server = RawServer(answer)
     try:
         one = AlertSender(profile._replace(alert_url=Secret(f"{server.url}/s3cr3t-path")))

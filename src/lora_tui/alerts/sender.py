@@ -25,7 +25,7 @@ IN_USE_SECONDS: Final = 30.0
 """Until the next look, while another process sends."""
 _LONGEST_PAUSE: Final = 3_600.0
 """Seconds; a webhook that asks for a longer pause is asked again after these."""
-_SHORTEST_PAUSE: Final = 5.0
+SHORTEST_PAUSE: Final = 5.0
 _MOST_REFUSED: Final = 3
 """Alerts in a row; after them the fault is taken to be the channel's."""
 _log: Final = logging.getLogger("lora_tui.alerts")
@@ -202,7 +202,7 @@ class AlertSender:
             for each in retries.waiting
             if each.failures
         ]
-        return max(_SHORTEST_PAUSE, min(times) - time.monotonic()) if times else None
+        return max(SHORTEST_PAUSE, min(times) - time.monotonic()) if times else None
 
     def _send_over(
         self, channel: Channel, batch: Sequence[Alert], sent: SentAlerts, names: Sequence[str]

@@ -21,7 +21,7 @@ from lora_tui.harvest.source import resolve_target
 from lora_tui.secret import Secret
 from lora_tui.text import terminal_safe
 
-_TIMEOUT: Final = httpx.Timeout(connect=10.0, read=20.0, write=20.0, pool=20.0)
+TIMEOUT: Final = httpx.Timeout(connect=10.0, read=20.0, write=20.0, pool=20.0)
 _log: Final = logging.getLogger("lora_tui.alerts")
 
 
@@ -49,7 +49,7 @@ def post(url: Secret, body: bytes, *, allow_private: bool) -> None:
     headers = {"Content-Type": "application/json", "User-Agent": f"lora-tui/{__version__}"}
     with httpx.Client(
         transport=RetryTransport(transport=_Pinned(network, addresses), retry=policy),
-        timeout=_TIMEOUT,
+        timeout=TIMEOUT,
         follow_redirects=False,
     ) as client:
         request = client.build_request("POST", address, content=body, headers=headers)

@@ -261,7 +261,7 @@ class Profile(NamedTuple):
             "who sends alerts: the `application` while it is open, or the `harvest` service",
             variable="LORA_TUI_ALERT_SENDER",
             label="Alert sender",
-            hint="this application while it is open, or the service `lora-tui --harvest`",
+            hint="this application while it is open, or the service",
             at_once=True,
         ),
     ] = "application"
@@ -272,7 +272,7 @@ class Profile(NamedTuple):
             "US dollars a month; spending beyond them is an alert",
             variable="LORA_TUI_ALERT_LIMIT",
             label="Alert limit",
-            hint="US dollars a month; an alert tells of spending beyond them",
+            hint="US dollars a month; beyond them an alert is sent",
             unset="no limit",
             at_once=True,
         ),
@@ -372,7 +372,7 @@ class Preferences(NamedTuple):
             "how the terminal tells of new notifications: `bell`, `osc9` (a message of the desktop,"
             " where the terminal can), `both`",
             label="Terminal alerts",
-            hint="of new notifications: a bell, or a message of the desktop (OSC 9)",
+            hint="a bell or a message (OSC 9) for new notifications",
             unset="off",
             at_once=True,
         ),
