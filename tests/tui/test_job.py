@@ -196,6 +196,16 @@ async def test_it_says_what_the_run_would_be_worth_now(live: Library, open_app: 
         await until(pilot, lambda: "If it ended now:" in screen_text(app))
 
 
+async def test_no_stored_rating_is_spoken_of_before_there_is_one(
+    live: Library, open_app: Open
+) -> None:
+    put_points(live, [point(120, training_loss=1.9)])
+    app = open_app()
+    async with job_page(app) as pilot:
+        await until(pilot, lambda: "far from the level at the end" in screen_text(app))
+        assert "tored rating" not in screen_text(app)
+
+
 async def test_a_run_that_breaks_down_is_warned_of_at_once(live: Library, open_app: Open) -> None:
     app = open_app()
     async with job_page(app) as pilot:
@@ -203,6 +213,18 @@ async def test_a_run_that_breaks_down_is_warned_of_at_once(live: Library, open_a
         put_points(live, (point(number, training_loss=None) for number in range(120, 125)))
         await until(pilot, lambda: "Stop the run" in screen_text(app))
         assert "Warnings" in screen_text(app)
+
+
+async def test_a_small_terminal_shows_the_worst_warning_above_the_charts(
+    live: Library, open_app: Open
+) -> None:
+    put_points(live, (point(number, training_loss=None) for number in range(120, 125)))
+    app = open_app()
+    async with job_page(app, (80, 24)) as pilot:
+        await until(pilot, lambda: "✗ The training loss is not a number" in screen_text(app))
+        assert "logged not a number" in titles(app)[0]
+        put_job(live, status="failed", completed_at=timestamp_text(NOW))
+        await until(pilot, lambda: "✗ The training loss" not in screen_text(app))
 
 
 async def test_with_ascii_alone_nothing_else_is_drawn(live: Library, open_app: Open) -> None:

@@ -19,6 +19,7 @@ from lora_tui.clock import timestamp_text
 from lora_tui.screens.jobs import JobsScreen
 from lora_tui.screens.models import ModelsScreen
 from lora_tui.widgets.job_columns import JOB_COLUMNS
+from lora_tui.widgets.states import OfflineBanner
 from tests.tui.conftest import Open, screen_text, toasts, type_at_once, until
 from tests.tui.library import HOSTILE_NAMES, NOW, Library, identifier, notice_row
 from tests.tui.runs import fill_runs, log_points, run_row
@@ -245,12 +246,17 @@ async def test_a_cache_that_was_never_synced_says_so(library: Library, open_app:
         assert "fetches your training jobs" in screen_text(app)
 
 
-async def test_offline_shows_the_age_of_the_data(library: Library, app: LoraTuiApp) -> None:
+async def test_offline_shows_the_age_of_the_data(
+    library: Library, app: LoraTuiApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
     library.put_state(error="No answer from the backend")
     async with app.run_test(size=SMALL) as pilot:
         await pilot.press("w")
         assert "Offline · data from 5 min ago" in screen_text(app)
         assert "● running" in screen_text(app)
+        monkeypatch.setattr(clock, "now", lambda: NOW + timedelta(hours=2))
+        app.screen.query_one(OfflineBanner).refresh_age()  # as every fifteen seconds
+        await until(pilot, lambda: "Offline · data from 2 h ago" in screen_text(app))
 
 
 async def test_a_terminal_that_is_too_small_says_so(app: LoraTuiApp) -> None:

@@ -237,6 +237,10 @@ STARS: Final[Sequence[tuple[Callable[[], str], str]]] = (
         "If it ended now: 1/5, because the training loss rose from 2.0000 to 2.5000.",
     ),
     (
+        lambda: rated(*[2.0] * 30, None),
+        "If it ended now: 1/5, because its first or last loss is not a number.",
+    ),
+    (
         lambda: rated(2.0, 1.5),
         "If it ended now: 3/5, because the training loss fell from 2.0000 to 1.5000 (25.0 %)."
         " That is early: 2 points so far.",

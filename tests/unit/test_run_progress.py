@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lora_tui import formats
-from lora_tui.domain import Job, attempts_of, progress_of, reason_of
+from lora_tui.domain import Job, age_begins, attempts_of, progress_of, reason_of
 
 NOW = datetime(2026, 11, 29, 12, tzinfo=UTC)
 
@@ -84,6 +84,16 @@ def test_why_a_job_ended_and_how_often_it_was_begun_is_one_sentence_everywhere()
     assert attempts_of(job(retry_count=1)) == 2
     assert attempts_of(job(status="queued", retry_count=1)) == 1
     assert attempts_of(job(retry_count=-7)) is None
+
+
+def test_the_age_of_a_job_counts_from_its_end_its_start_or_its_queueing() -> None:
+    times = {
+        "queued_at": (NOW - timedelta(hours=2)).isoformat(),
+        "completed_at": NOW.isoformat(),
+    }
+    assert age_begins(job(status="queued", **times)) == NOW - timedelta(hours=2)
+    assert age_begins(job(**times)) == NOW - timedelta(hours=1)
+    assert age_begins(job(status="failed", **times)) == NOW
 
 
 @given(

@@ -183,7 +183,7 @@ def _opinion(
     db: sqlite3.Connection, job_id: str, logged: Sequence[Logged], model: Model | None
 ) -> Opinion | None:
     """Judge the points of a run, or where none are cached the curve that came with the model."""
-    facts = RunFacts() if model is None else RunFacts.of(model)
+    facts = RunFacts(is_rated=False) if model is None else RunFacts.of(model)
     weights = [] if model is None else _weight_findings(db, model)
     if logged:
         return second_opinion(

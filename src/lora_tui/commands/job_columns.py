@@ -10,7 +10,7 @@ from lora_tui import formats
 from lora_tui.cache.jobs import RUNNING
 from lora_tui.commands.style import Style
 from lora_tui.commands.table import Column
-from lora_tui.domain import Job, RunProgress, attempts_of, reason_of
+from lora_tui.domain import Job, RunProgress, age_begins, attempts_of, reason_of
 from lora_tui.errors import UsageError
 from lora_tui.text import fit
 
@@ -153,6 +153,12 @@ def note_text(line: JobLine) -> str:
     return reason_of(line.job) if left == _UNKNOWN else f"{left} left"
 
 
+def age_text(line: JobLine) -> str:
+    """How long ago it ended, started or was queued: `5 min ago`."""
+    moment = age_begins(line.job)
+    return _UNKNOWN if moment is None else formats.age(moment, line.now)
+
+
 def gpu_text(job: Job) -> str:
     """`2 × H100`; `H100` for one."""
     gpu = job.gpu
@@ -206,7 +212,7 @@ COLUMNS: Final = (
     JobColumn(
         "age",
         Column("AGE", 64, right=True),
-        lambda line, _: formats.age(_begun(line.job), line.now) if _begun(line.job) else _UNKNOWN,
+        lambda line, _: age_text(line),
     ),
     JobColumn(
         "elapsed",

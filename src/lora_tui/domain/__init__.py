@@ -8,7 +8,7 @@ wrong type or lack keys, and two dialects of key names are supported. All texts 
 from __future__ import annotations
 
 from lora_tui.domain.cost_records import CostRecord
-from lora_tui.domain.outcome import attempts_of, reason_of
+from lora_tui.domain.outcome import age_begins, attempts_of, reason_of
 from lora_tui.domain.rows import (
     NO_VERSION,
     ArtifactFile,
@@ -57,6 +57,7 @@ __all__ = [
     "StepLoss",
     "Training",
     "WeightSummary",
+    "age_begins",
     "attempts_of",
     "curve_from_points",
     "finite",

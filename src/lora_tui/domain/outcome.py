@@ -1,7 +1,8 @@
-"""How a job ended, as every list and page tells it: why it failed, and how often it was begun."""
+"""What every list and page tells of a job: why it failed, how often it was begun, how old it is."""
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Final
 
 from lora_tui.domain.rows import Job
@@ -15,6 +16,16 @@ def attempts_of(job: Job) -> int | None:
     if job.retries is None or job.retries < 0:
         return None
     return job.retries + (0 if job.status == "queued" else 1)
+
+
+def age_begins(job: Job) -> datetime | None:
+    """From when on the age of a job counts: its end, while it runs its start, else its queueing."""
+    queued = job.queued_at or job.created_at
+    if job.status == "queued":
+        return queued
+    if job.status in _GOES_ON[1:3]:
+        return job.started_at or queued
+    return job.completed_at or job.updated_at or job.created_at
 
 
 def reason_of(job: Job) -> str:

@@ -12,7 +12,7 @@ from lora_tui.domain.rows import Job
 
 RECENT_SECONDS: Final = 300.0
 """The pace is that of the points of so many seconds before the last one."""
-CLOCKS_DIFFER: Final = timedelta(minutes=2)
+_CLOCKS_DIFFER: Final = timedelta(minutes=2)
 """A time that is further in the future is no accident of two clocks."""
 _LONGEST: Final = 10 * 365 * 86_400.0
 """Seconds; a longer time comes from nonsense in the row."""
@@ -83,7 +83,7 @@ def _known(value: int | None, *, least: int) -> int | None:
 
 def _elapsed(job: Job, now: datetime, *, runs: bool) -> float | None:
     end = now if runs else job.completed_at
-    if job.started_at is None or end is None or job.started_at - end > CLOCKS_DIFFER:
+    if job.started_at is None or end is None or job.started_at - end > _CLOCKS_DIFFER:
         return None
     return _sensible(max(0.0, (end - job.started_at).total_seconds()))
 

@@ -9,6 +9,7 @@ from typing import Final
 from lora_tui import formats
 from lora_tui.opinion.findings import Finding, Kind, Severity
 from lora_tui.opinion.measurements import MIN_POINTS, Run
+from lora_tui.opinion.run_facts import RunFacts
 
 
 def too_few_points(run: Run) -> list[Finding]:
@@ -249,7 +250,7 @@ def spikes(run: Run) -> list[Finding]:
     ]
 
 
-def bad_start(run: Run) -> list[Finding]:
+def bad_start(run: Run, facts: RunFacts) -> list[Finding]:
     """Detect a first loss of 0, or none, that misleads the stored rating: it compares with it."""
     if run.first_loss or not run.has_scale:
         return []
@@ -259,13 +260,13 @@ def bad_start(run: Run) -> list[Finding]:
             Kind.OUTLIER_START,
             Severity.NOTE,
             f"The first logged loss is {first}; the level at the start is "
-            f"{formats.loss(run.start)}. The stored rating compares with that first value.",
+            f"{formats.loss(run.start)}. {_sentence(facts)} compares with that first value.",
             step=run.begin,
         )
     ]
 
 
-def outlier_at_end(run: Run) -> list[Finding]:
+def outlier_at_end(run: Run, facts: RunFacts) -> list[Finding]:
     """Detect a last point that misleads the stored rating, which uses only that point."""
     last, end = run.losses[-1], run.end
     away = last - end
@@ -276,7 +277,12 @@ def outlier_at_end(run: Run) -> list[Finding]:
             Kind.OUTLIER_END,
             Severity.NOTE,
             f"The last training loss ({formats.loss(last)}) is far from the level at the end "
-            f"({formats.loss(end)}). The stored rating uses only the last value.",
+            f"({formats.loss(end)}). {_sentence(facts)} uses only the last value.",
             step=run.steps[-1],
         )
     ]
+
+
+def _sentence(facts: RunFacts) -> str:
+    """The rating as the beginning of a sentence."""
+    return facts.rating[0].upper() + facts.rating[1:]

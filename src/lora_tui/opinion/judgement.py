@@ -80,8 +80,8 @@ def _of_curve(
     else:
         findings += spikes(run)
         findings += [] if has_diverged else plateau(run)
-    findings += bad_start(run)
-    findings += outlier_at_end(run)
+    findings += bad_start(run, facts)
+    findings += outlier_at_end(run, facts)
     findings += validation(run, facts, has_diverged=has_diverged)
     return findings
 

@@ -78,7 +78,11 @@ def if_it_ended_now(points: Sequence[LoggedPoint]) -> Rating:
     first, last = points[0], points[-1]
     rated = calculate_quality_metrics(
         [
-            {"training_loss": point.training_loss, "validation_loss": point.validation_loss}
+            # a loss that is not a number is no null, which the rule takes for 0
+            {
+                "training_loss": math.nan if point.training_loss is None else point.training_loss,
+                "validation_loss": point.validation_loss,
+            }
             for point in (first, last)
         ]
     )

@@ -29,6 +29,8 @@ class RunFacts:
     weights_step: float | None = None
     """The step that the weights are of; None where it is the last one, or unknown."""
     weights_step_is_certain: bool = False
+    is_rated: bool = True
+    """Whether the pipeline has stored a rating, which it does with the model of a run."""
 
     @classmethod
     def of(cls, model: Model) -> RunFacts:
@@ -45,6 +47,11 @@ class RunFacts:
             weights_step=training.weights_step,
             weights_step_is_certain=training.weights_step_is_certain,
         )
+
+    @property
+    def rating(self) -> str:
+        """The rating of the pipeline in a sentence: `the stored rating`."""
+        return "the stored rating" if self.is_rated else "a rating of the pipeline"
 
     def is_after_first_epoch(self, step: float, last_step: float) -> bool:
         """Whether a step is at the end of the first epoch or later; also where that is unknown."""

@@ -100,7 +100,7 @@ def validation(run: Run, facts: RunFacts, *, has_diverged: bool) -> list[Finding
             Finding(
                 Kind.VALIDATION,
                 Severity.NOTE,
-                "The last point has no validation loss: the stored rating ignores validation loss.",
+                f"The last point has no validation loss: {facts.rating} ignores validation loss.",
                 step=last_step,
             )
         )

@@ -190,6 +190,7 @@ class JobScreen(MetricsScreen):
     def _take_judgement(self, judgement: LiveJudgement) -> None:
         self._judgement = judgement
         self._show_judgement()
+        self._show_progress()
 
     def _show_judgement(self) -> None:
         judgement, job = self._judgement, self._job
@@ -254,7 +255,10 @@ class JobScreen(MetricsScreen):
         """Show how far it is at this moment."""
         if self._job is not None:
             progress = progress_of(self._job, clock.now(), self._recent)
-            self.query_one(JobHeader).show(self._job, progress)
+            # in one column the warnings are below the charts, where they are not seen at once
+            judgement = self._judgement if self.has_class("-narrow") else None
+            warnings = judgement.warnings if judgement and self._job.status in RUNNING else ()
+            self.query_one(JobHeader).show(self._job, progress, next(iter(warnings), None))
 
 
 def _without_model(job: Job) -> str:

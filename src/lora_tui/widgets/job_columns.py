@@ -7,9 +7,8 @@ from datetime import datetime
 from typing import Final, NamedTuple
 
 from lora_tui import clock, formats
-from lora_tui.cache.jobs import QUEUED, RUNNING, JobSort
-from lora_tui.domain import Job, RunProgress, attempts_of, progress_of, reason_of
-from lora_tui.domain.run_progress import CLOCKS_DIFFER
+from lora_tui.cache.jobs import RUNNING, JobSort
+from lora_tui.domain import Job, RunProgress, age_begins, attempts_of, progress_of, reason_of
 from lora_tui.widgets.charts.sparkline import sparkline
 from lora_tui.widgets.job_status import status_span
 from lora_tui.widgets.row_columns import Column, ColumnSet, RenderContext
@@ -83,26 +82,11 @@ def _bar(share: float | None, room: int, *, ascii_only: bool) -> list[Span]:
 
 
 def _left_or_age(row: JobRow, _context: RenderContext) -> Sequence[Span]:
-    job = row.job
-    if row.is_running:
-        left = _progress(row).left
-        if left is not None:
-            return [(formats.about(left), "plain")]
-        return [(_age(job.started_at or job.queued_at or job.created_at), "muted")]
-    if job.status in QUEUED:
-        return [(_age(job.queued_at or job.created_at), "muted")]
-    return [(_age(job.completed_at or job.updated_at or job.created_at), "muted")]
-
-
-def _age(moment: datetime | None) -> str:
-    if moment is None:
-        return formats.NO_VALUE
-    now = clock.now()
-    return (
-        formats.short_date(moment, now)
-        if moment - now > CLOCKS_DIFFER
-        else formats.age(moment, now)
-    )
+    left = _progress(row).left
+    if left is not None:
+        return [(formats.about(left), "plain")]
+    moment = age_begins(row.job)
+    return [(formats.age(moment, clock.now()) if moment else formats.NO_VALUE, "muted")]
 
 
 def _loss(row: JobRow, _context: RenderContext) -> Sequence[Span]:

@@ -28,15 +28,17 @@ class JobHeader(StyledLines):
     """Shows what trains, its status, how far it is, how fast it goes, and what it costs."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = line_styles(
-        *("title", "muted", "strong", "value", "faint"), *("active", "waiting", "done", "failed")
+        *("title", "muted", "strong", "value", "faint"),
+        *("active", "waiting", "done"),
+        *("failed", "overfit"),
     )
 
-    _shown: tuple[Job, RunProgress] | None = None
+    _shown: tuple[Job, RunProgress, Finding | None] | None = None
 
-    def show(self, job: Job, progress: RunProgress) -> None:
-        """Show this job as it is now."""
-        if self._shown != (job, progress):
-            self._shown = (job, progress)
+    def show(self, job: Job, progress: RunProgress, warning: Finding | None = None) -> None:
+        """Show this job as it is now, with the most serious of its warnings."""
+        if self._shown != (job, progress, warning):
+            self._shown = (job, progress, warning)
             height = len(self.lines(self.content_size.width))
             self.refresh(layout=height != self.content_size.height)
 
@@ -44,7 +46,14 @@ class JobHeader(StyledLines):
         """See `header_lines`."""
         if self._shown is None:
             return ()
-        return header_lines(*self._shown, width, ascii_only=self.ascii_only)
+        job, progress, warning = self._shown
+        lines = header_lines(job, progress, width, ascii_only=self.ascii_only)
+        if warning is not None:
+            sign, gap, *_ = finding_lines(warning, width, ascii_only=self.ascii_only)[0]
+            text = normalize_width(warning.sentence, ascii_only=self.ascii_only)
+            room = width - cell_len(sign[0] + gap[0])
+            lines.append([sign, gap, (fit(text, room, ascii_only=self.ascii_only), "value")])
+        return lines
 
 
 def header_lines(

@@ -21,6 +21,9 @@ SYNC_ERROR_WORDS: Final = {
     SyncErrorKind.OTHER: "sync failed",
 }
 
+_AGE_SECONDS: Final = 15.0
+"""The age of the data is written anew so often."""
+
 
 def recovery_hint(app: App[Any], *, signed_out: bool) -> str:
     """The key that helps after a failed sync."""
@@ -89,11 +92,24 @@ def _rebuilt_text(state: SyncState) -> tuple[str, ...]:
 class OfflineBanner(Static):
     """One line: the kind of sync error, the age of the data, the key that helps, the reason."""
 
+    _shown: tuple[SyncState, bool, bool] | None = None
+
+    def on_mount(self) -> None:
+        """Refresh the age of the data regularly."""
+        self.set_interval(_AGE_SECONDS, self.refresh_age)
+
+    def refresh_age(self) -> None:
+        """Say how old the data are now."""
+        if self.display and self._shown is not None:
+            state, ascii_only, signed_out = self._shown
+            self.show_state(state, ascii_only=ascii_only, signed_out=signed_out)
+
     def show_state(self, state: SyncState, *, ascii_only: bool, signed_out: bool) -> None:
         """Show the error of the last sync, if there is one, and how old the data are.
 
         With `signed_out` only a sign-in helps. The error may be remote text.
         """
+        self._shown = (state, ascii_only, signed_out)
         if state.error is None:
             return
         sign, between = ("o", " - ") if ascii_only else ("○", " · ")
@@ -114,6 +130,7 @@ class OfflineBanner(Static):
 
     def show_engine_error(self, error: LoraTuiError, *, ascii_only: bool) -> None:
         """Show that nothing is synced or downloaded any more, why, and the key that tries again."""
+        self._shown = None
         sign, between = ("o", " - ") if ascii_only else ("○", " · ")
         reason = " ".join(part for part in (str(error), error.details) if part)
         hint = recovery_hint(self.app, signed_out=False)

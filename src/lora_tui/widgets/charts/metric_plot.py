@@ -371,7 +371,10 @@ def _entries(run: MetricRun, chart: Chart, style: PlotStyle, number: int) -> lis
         if track is None or not len(track):
             continue
         place = track.place_at(number)
+        ends_bad = track.ends_bad and number == len(run) - 1
         value = formats.NO_VALUE if place is None else metric_text(column, track.values[place])
+        if ends_bad:
+            place, value = None, "not a number"
         if column == VALIDATION:
             entries.append(_Entry("validation", dashes, "validation", value))
         elif chart.is_smoothed and style.smoothing:
