@@ -41,6 +41,29 @@ def loss(value: float | None) -> str:
     return _fixed(value, 4, scientific_from=_MAX_PLAIN_LOSS)
 
 
+def loss_in(value: float | None, width: int) -> str:
+    """A loss with as many of four decimals as fit into so many cells: a cut number misleads."""
+    if value is None or not math.isfinite(value):
+        return NO_VALUE
+    fixed = [] if abs(value) >= _MAX_PLAIN_LOSS else [f"{value:,.{n}f}" for n in (4, 3, 2, 1, 0)]
+    return _first_that_fits(width, *fixed, *(scientific(value, digits) for digits in (2, 1, 0)))
+
+
+def money_in(value: float | None, width: int) -> str:
+    """US dollars that fit into so many cells: without cents where these have no room."""
+    text = money(value)
+    if len(text) <= width or value is None:
+        return text
+    sign = "-$" if value < 0 else "$"
+    return _first_that_fits(
+        width, f"{sign}{abs(value):,.0f}", *(f"{sign}{scientific(abs(value), n)}" for n in (1, 0))
+    )
+
+
+def _first_that_fits(width: int, *texts: str) -> str:
+    return next((text for text in texts if len(text) <= width), texts[-1])
+
+
 def perplexity(value: float | None) -> str:
     """Two decimals; `1.23e+07` from ten million on."""
     return _fixed(value, 2, scientific_from=_MAX_PLAIN_PERPLEXITY)

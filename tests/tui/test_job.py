@@ -15,12 +15,14 @@ from lora_tui.app import LoraTuiApp
 from lora_tui.cache import metrics
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import open_cache, transaction
+from lora_tui.cache.live_curves import note_earlier
 from lora_tui.cache.thinning import thin_old_runs
 from lora_tui.clock import timestamp_text
 from lora_tui.errors import ConfigError
 from lora_tui.screens.job import JobScreen
 from lora_tui.screens.model import ModelScreen
 from lora_tui.widgets.charts.metric_charts import MetricCharts
+from lora_tui.widgets.model_page import OpinionPanel
 from tests.tui.conftest import Open, screen_text, toasts, until
 from tests.tui.library import NOW, FakeWriters, Library, model_row
 from tests.tui.live_job import JOB, point, put_job, put_live_job, put_points
@@ -196,14 +198,35 @@ async def test_it_says_what_the_run_would_be_worth_now(live: Library, open_app: 
         await until(pilot, lambda: "If it ended now:" in screen_text(app))
 
 
+async def test_a_run_is_not_rated_by_its_newest_points_alone(live: Library, open_app: Open) -> None:
+    def note(*, missing: bool) -> None:
+        with closing(open_cache(live.path)) as db, transaction(db, Topic.CURVES):
+            note_earlier(db, JOB, missing=missing)
+
+    note(missing=True)
+    app = open_app()
+    async with job_page(app) as pilot:
+        await until(pilot, lambda: "earlier points follow" in screen_text(app))
+        assert "If it ended now" not in screen_text(app)
+        assert "First point" not in screen_text(app)
+        note(missing=False)
+        put_points(live, [point(120)])
+        await until(pilot, lambda: "If it ended now" in screen_text(app))
+
+
 async def test_no_stored_rating_is_spoken_of_before_there_is_one(
     live: Library, open_app: Open
 ) -> None:
     put_points(live, [point(120, training_loss=1.9)])
     app = open_app()
     async with job_page(app) as pilot:
-        await until(pilot, lambda: "far from the level at the end" in screen_text(app))
-        assert "tored rating" not in screen_text(app)
+        panel = app.screen.query_one(OpinionPanel)
+
+        def said() -> str:
+            return "".join(text for line in panel.lines(500) for text, _ in line)
+
+        await until(pilot, lambda: "A rating of the pipeline uses only the last value" in said())
+        assert "tored rating" not in said()
 
 
 async def test_a_run_that_breaks_down_is_warned_of_at_once(live: Library, open_app: Open) -> None:

@@ -56,3 +56,24 @@ def test_ages(passed: timedelta, wanted: str) -> None:
 
 def test_an_unknown_time_reads_never() -> None:
     assert formats.age(None, NOW) == "never"
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        (formats.loss_in(1.23456, 6), "1.2346"),
+        (formats.loss_in(12.3456, 6), "12.346"),
+        (formats.loss_in(-5.0, 6), "-5.000"),
+        (formats.loss_in(123_456.7, 6), "1.23e5"),
+        (formats.loss_in(1e30, 6), "1e30"),
+        (formats.loss_in(None, 6), formats.NO_VALUE),
+        (formats.money_in(17.69, 7), "$17.69"),
+        (formats.money_in(1_234.5, 7), "$1,234"),
+        (formats.money_in(123_456_789.0, 7), "$1.2e8"),
+        (formats.money_in(None, 7), formats.NO_VALUE),
+    ],
+)
+def test_a_number_in_a_narrow_column_loses_decimals_and_is_never_cut(
+    text: str, wanted: str
+) -> None:
+    assert text == wanted

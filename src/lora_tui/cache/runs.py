@@ -19,7 +19,7 @@ from typing import Final
 from lora_tui import clock
 from lora_tui.cache.downloaded import downloaded_to
 from lora_tui.cache.jobs import RUNNING, get_job
-from lora_tui.cache.live_curves import points_read_at
+from lora_tui.cache.live_curves import lacks_earlier, points_read_at
 from lora_tui.cache.metadata import get_sync_state
 from lora_tui.cache.metrics import (
     first_point,
@@ -98,10 +98,13 @@ def judge_live(
         synced = get_sync_state(db).last_success
         now = points_read_at(db) or synced or clock.now()
         first = first_point(db, job_id) if len(points) == _MOST_JUDGED else None
+        rating = if_it_ended_now([*([first] if first else []), *points])
+        if lacks_earlier(db, job_id):  # the first cached point is not the first of the run
+            rating = Rating(None, "The earlier points are still to come.")
         return LiveJudgement(
             opinion or get_opinion(db, job_id),
             tuple(live_warnings(points, runs=runs, now=now)) if runs else (),
-            if_it_ended_now([*([first] if first else []), *points]),
+            rating,
         )
 
 
@@ -182,7 +185,12 @@ def _quick_opinion(db: sqlite3.Connection, model: Model) -> Opinion | None:
 def _opinion(
     db: sqlite3.Connection, job_id: str, logged: Sequence[Logged], model: Model | None
 ) -> Opinion | None:
-    """Judge the points of a run, or where none are cached the curve that came with the model."""
+    """Judge the points of a run, or where none are cached the curve that came with the model.
+
+    None while its earlier points are still to come: the newest ones alone tell of no reduction.
+    """
+    if lacks_earlier(db, job_id):
+        return None
     facts = RunFacts(is_rated=False) if model is None else RunFacts.of(model)
     weights = [] if model is None else _weight_findings(db, model)
     if logged:

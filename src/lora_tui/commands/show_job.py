@@ -108,11 +108,11 @@ def _price_line(price: float | None) -> list[tuple[str, str]]:
 def _judgement_lines(job: Job, judgement: LiveJudgement) -> list[tuple[str, str]]:
     """What the points of the run tell, as (label, text) lines; empty without any."""
     opinion = judgement.opinion
-    if opinion is None:
-        return []
-    if job.status in RUNNING:
+    if job.status in RUNNING and (opinion or judgement.warnings):
         lines = [("Rating so far", judgement.if_it_ended_now.sentence)]
         findings = judgement.warnings
+    elif opinion is None:
+        return []
     else:
         lines = [("Second opinion", opinion.verdict)]
         findings = opinion.findings

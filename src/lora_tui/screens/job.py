@@ -13,6 +13,7 @@ from textual.binding import BindingType
 from lora_tui import clock
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.jobs import FINISHED, QUEUED, RUNNING, get_job
+from lora_tui.cache.live_curves import lacks_earlier
 from lora_tui.cache.models import model_of_job
 from lora_tui.cache.recent_steps import recent_steps
 from lora_tui.cache.runs import LiveJudgement, judge_live
@@ -245,6 +246,8 @@ class JobScreen(MetricsScreen):
             start = self._read.mark.start if self._read and self._read.mark else None
             made = self._model.created_at if self._model else None
             run = self._read.run if self._read else None
+            if lacks_earlier(self.db, self.job_id):
+                run = None  # its first point is not that of the job
             stages = stages_of_job(self._job, run, start, model_made=made)
             self.query_one(JobTimeline).show(stages)
 

@@ -89,12 +89,12 @@ def _left_or_age(row: JobRow, _context: RenderContext) -> Sequence[Span]:
     return [(formats.age(moment, clock.now()) if moment else formats.NO_VALUE, "muted")]
 
 
-def _loss(row: JobRow, _context: RenderContext) -> Sequence[Span]:
-    return [(formats.loss(row.job.training_loss), "plain")]
+def _loss(row: JobRow, context: RenderContext) -> Sequence[Span]:
+    return [(formats.loss_in(row.job.training_loss, context.width), "plain")]
 
 
-def _validation(row: JobRow, _context: RenderContext) -> Sequence[Span]:
-    return [(formats.loss(row.job.validation_loss), "plain")]
+def _validation(row: JobRow, context: RenderContext) -> Sequence[Span]:
+    return [(formats.loss_in(row.job.validation_loss, context.width), "plain")]
 
 
 def _curve(row: JobRow, context: RenderContext) -> Sequence[Span]:
@@ -105,15 +105,15 @@ def _curve(row: JobRow, context: RenderContext) -> Sequence[Span]:
 
 def _cost(row: JobRow, context: RenderContext) -> Sequence[Span]:
     progress = _progress(row)
-    if progress.cost_is_computed:
-        return [(f"{'~' if context.ascii_only else '≈'}{formats.money(progress.cost)}", "plain")]
-    return [(formats.money(progress.cost), "plain")]
+    about = ("~" if context.ascii_only else "≈") if progress.cost_is_computed else ""
+    return [(about + formats.money_in(progress.cost, context.width - len(about)), "plain")]
 
 
-def _whole_cost(row: JobRow, _context: RenderContext) -> Sequence[Span]:
+def _whole_cost(row: JobRow, context: RenderContext) -> Sequence[Span]:
     job = row.job
     total = _progress(row).total_cost
-    return [(formats.money(job.estimated_cost if total is None else total), "muted")]
+    cost = job.estimated_cost if total is None else total
+    return [(formats.money_in(cost, context.width), "muted")]
 
 
 def _step(row: JobRow, _context: RenderContext) -> Sequence[Span]:

@@ -32,12 +32,12 @@ def _date(model: ModelSummary, _context: RenderContext) -> Sequence[Span]:
     return [(formats.short_date(model.created_at, clock.now()), "muted")]
 
 
-def _cost(model: ModelSummary, _context: RenderContext) -> Sequence[Span]:
-    return [(formats.money(model.cost), "plain")]
+def _cost(model: ModelSummary, context: RenderContext) -> Sequence[Span]:
+    return [(formats.money_in(model.cost, context.width), "plain")]
 
 
-def _loss(model: ModelSummary, _context: RenderContext) -> Sequence[Span]:
-    return [(formats.loss(model.final_loss), "plain")]
+def _loss(model: ModelSummary, context: RenderContext) -> Sequence[Span]:
+    return [(formats.loss_in(model.final_loss, context.width), "plain")]
 
 
 def _perplexity(model: ModelSummary, _context: RenderContext) -> Sequence[Span]:
