@@ -6,6 +6,7 @@ import errno
 import json
 import logging
 import re
+import socket
 import sys
 import threading
 import time
@@ -476,3 +477,14 @@ def test_a_command_in_the_home_directory_may_begin_with_a_tilde(
     program.chmod(0o700)
     run_command("~/tell.sh", b"{}")
     assert (tmp_path / "got").read_text() == "{}"
+
+
+def test_a_webhook_that_does_not_answer_is_no_matter_of_the_cache(profile: Profile) -> None:
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))  # nobody listens
+        url = Secret(f"http://127.0.0.1:{closed.getsockname()[1]}/hook")
+        with pytest.raises(UnreachableError) as caught:
+            send(profile._replace(alert_url=url), alert())
+    assert caught.value.remedy is not None
+    assert "alert_url" in caught.value.remedy
+    assert "--offline" not in caught.value.remedy

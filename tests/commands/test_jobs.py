@@ -304,6 +304,25 @@ def test_followed_jobs_are_a_line_a_change_where_there_is_no_terminal(put: Put) 
     assert said == "Interrupted.\n"
 
 
+def test_a_followed_job_that_vanishes_is_said_to_be_gone(put: Put, home: Path) -> None:
+    put(running(1), running(2))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "lora_tui", "--offline", "jobs", "--watch"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout
+    assert process.stderr
+    assert {process.stdout.readline().split()[2] for _ in range(2)} == {"00000001", "00000002"}
+    with closing(open_cache(cache_in(home))) as db, transaction(db, Topic.JOBS):
+        jobs.delete_jobs(db, [row(2, "running")["id"]])
+    assert process.stderr.readline() == "Job 00000002 is no longer in the project.\n"
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert (process.returncode, said) == (130, "Interrupted.\n")
+
+
 def test_followed_jobs_are_drawn_in_place_and_the_terminal_is_put_back(put: Put) -> None:
     put(running(1))
     command = [sys.executable, "-m", "lora_tui", "--offline", "jobs", "--watch"]

@@ -84,6 +84,22 @@ def test_without_an_answer_the_cached_points_are_printed(
     assert ran.code == 0
     assert "Training loss" in ran.out
     assert "can't be fetched" in ran.err
+    assert "Check the network" in ran.err
+
+
+def test_offline_points_that_were_never_fetched_are_not_said_to_be_missing(
+    synced: Sandbox, run: Run
+) -> None:
+    jobs = run("jobs", "--json", "--limit", "100").data["jobs"]
+    [unread] = [
+        job["id"]
+        for job in jobs
+        if job["status"] == "failed" and not run("metrics", job["id"], "--offline").out
+    ][:1]
+    assert "leave out --offline" in run("metrics", unread, "--offline").err
+    assert "No metric points were logged" not in run("metrics", unread, "--offline").err
+    if not run("metrics", unread).out:
+        assert "No metric points were logged" in run("metrics", unread).err
 
 
 def test_what_names_no_run_ends_with_3(synced: Sandbox, run: Run) -> None:

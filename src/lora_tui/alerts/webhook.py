@@ -21,6 +21,7 @@ from lora_tui.harvest.source import resolve_target
 from lora_tui.secret import Secret
 from lora_tui.text import terminal_safe
 
+_UNREACHABLE: Final = "check alert_url and the network, then try `lora-tui alerts test`"
 TIMEOUT: Final = httpx.Timeout(connect=10.0, read=20.0, write=20.0, pool=20.0)
 _log: Final = logging.getLogger("lora_tui.alerts")
 
@@ -65,7 +66,9 @@ def post(url: Secret, body: bytes, *, allow_private: bool) -> None:
                 ) from None
             # `from None`: the URL is a secret, and stays out of the traceback
             raise UnreachableError(
-                f"The webhook at {host} can't be reached", details=type(error).__name__
+                f"The webhook at {host} can't be reached",
+                details=type(error).__name__,
+                remedy=_UNREACHABLE,
             ) from None
     _log.debug("POST %s %d", host, response.status_code)
     _check(response, host)
@@ -114,7 +117,9 @@ def _checked(url: str, *, allow_private: bool) -> tuple[str, Sequence[str]]:
         ) from None
     except SourceUnreachableError as error:
         raise UnreachableError(
-            "There is no address for the host of the webhook", details=error.details
+            "There is no address for the host of the webhook",
+            details=error.details,
+            remedy=_UNREACHABLE,
         ) from None
     return terminal_safe(target.host, limit=100), () if by_proxy else target.addresses
 

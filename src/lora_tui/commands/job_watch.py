@@ -283,8 +283,11 @@ def _print_changes(
                 context.say(f"{said}. The cache is shown; it is tried again.")
         if not changed:
             continue
-        for line in _changed(db, query, context.arguments.limit, known):
+        lines, gone = _changed(db, query, context.arguments.limit, known)
+        for line in lines:
             _print_line(context, db, line)
+        for job_id in gone:
+            context.say(f"Job {job_id[:8]} is no longer in the project.")
         context.out.flush()
 
 
@@ -293,16 +296,17 @@ def _changed(
     query: JobQuery,
     limit: int,
     known: dict[str, tuple[object, ...]],
-) -> list[JobLine]:
-    """The jobs that are not as they were in `known`, which is updated.
+) -> tuple[list[JobLine], list[str]]:
+    """The jobs that are not as they were in `known`, which is updated, and ids that are gone.
 
     A job that runs or waits is followed until it has ended, wherever in the list it is then.
     """
     listed = JobList(db, query).window(0, limit)
     there = {summary.job.id for summary in listed}
-    others = [jobs.get_job(db, job_id) for job_id in known if job_id not in there]
+    others = {job_id: jobs.get_job(db, job_id) for job_id in known if job_id not in there}
+    gone = [job_id for job_id, summary in others.items() if summary is None]
     lines = command.job_lines(
-        db, [*listed, *(summary for summary in others if summary is not None)], clock.now()
+        db, [*listed, *(summary for summary in others.values() if summary)], clock.now()
     )
     changed = [line for line in lines if known.get(line.job.id) != _state(line)]
     known.clear()
@@ -311,7 +315,7 @@ def _changed(
         for line in lines
         if line.job.id in there or line.job.status in (*RUNNING, *QUEUED)
     )
-    return changed
+    return changed, gone
 
 
 def _state(line: JobLine) -> tuple[object, ...]:

@@ -83,7 +83,9 @@ def metrics(context: Context) -> None:
         context.say(
             f"Of this old run {kept} of {total} points are kept; without --offline all come."
         )
-    for remark in _remarks(found.run, failure, is_reduced=found.mark is None):
+    for remark in _remarks(
+        found.run, failure, is_reduced=found.mark is None, offline=context.arguments.offline
+    ):
         context.say(remark)
 
 
@@ -202,10 +204,17 @@ def _line(track: Track, room: int, *, ascii_only: bool) -> str:
     return sparkline(tuple(track.values[place] for place in places), room, ascii_only=ascii_only)
 
 
-def _remarks(run: MetricRun, failure: LoraTuiError | None, *, is_reduced: bool) -> Iterator[str]:
+def _remarks(
+    run: MetricRun, failure: LoraTuiError | None, *, is_reduced: bool, offline: bool
+) -> Iterator[str]:
     if failure is not None:
-        yield f"lora-tui: New points can't be fetched: {failure}. These are the cached ones."
-    if not len(run):
+        remedy = failure.remedy or ""
+        yield f"lora-tui: New points can't be fetched: {failure}. These are the cached ones." + (
+            f" {remedy[:1].upper()}{remedy[1:]}." if remedy else ""
+        )
+    if not len(run) and offline:
+        yield "No points of this run are cached; leave out --offline to fetch them."
+    elif not len(run):
         yield "No metric points were logged for this run."
     elif is_reduced:
         yield "This is the reduced curve that came with the model; its points are not stored."
