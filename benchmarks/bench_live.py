@@ -276,11 +276,14 @@ class Project:
             for number in range(self.runs)
         ]
 
-    def newest(self, number: int, since: datetime, before: datetime | None) -> list[dict[str, Any]]:
-        """The last points of a run between two times, at most a page of them."""
+    def newest(
+        self, number: int, since: datetime, before: datetime | None, most: int
+    ) -> list[dict[str, Any]]:
+        """The last points of a run between two times, at most so many."""
         now = min(datetime.now(UTC), before - timedelta(microseconds=1) if before else _NEVER)
         last, first = (int((at - self.began).total_seconds()) for at in (now, since))
-        return [self._point(number, step) for step in range(max(0, first, last - 999), last + 1)]
+        steps = range(max(0, first, last - most + 1), last + 1)
+        return [self._point(number, step) for step in steps]
 
     def points(self, number: int, since: datetime, *, inclusive: bool) -> list[dict[str, Any]]:
         """Of a run from a time on."""
@@ -337,7 +340,10 @@ def _serve(runs: int, status: str, port: Connection) -> None:
             before = datetime.fromisoformat(found[1]) if found else None
             since = datetime.fromisoformat(query.get("timestamp", "gte.1970-01-01T00:00Z")[4:])
             names = job.removeprefix("eq.").removeprefix("in.").strip("()").split(",")
-            rows = [row for name in names for row in project.newest(numbers[name], since, before)]
+            most = 1_000 // len(names) + 1  # all log at the same pace
+            rows = [
+                row for name in names for row in project.newest(numbers[name], since, before, most)
+            ]
             return sorted(rows, key=lambda row: (row["timestamp"], row["id"]), reverse=True)
         if job.startswith("eq."):
             since = datetime.fromisoformat(beyond[1]) if beyond else project.began

@@ -15,6 +15,7 @@ from lora_tui.cache.costs import put_cost_records
 from lora_tui.screens.costs import CostsScreen
 from tests.tui.conftest import Open, screen_text, until
 from tests.tui.library import Library, identifier
+from tests.tui.test_snapshots import Compare
 
 
 def job(number: int, **changes: Any) -> dict[str, Any]:
@@ -39,6 +40,68 @@ def spent(library: Library) -> Library:
     return library
 
 
+def costly_runs(library: Library) -> None:
+    """Runs of every status over two years, of many prices, with records of their own and others."""
+    library.begin("costly runs", lambda: _put_costly_runs(library))
+
+
+def _put_costly_runs(library: Library) -> None:
+    library.fill(count=3)
+    statuses = ("completed", "completed", "failed", "completed", "cancelled", "completed")
+    rows = [
+        job(number % 10, id=identifier("costly", number), status=statuses[number % 6])
+        | {
+            "dataset_id": identifier("dataset", number % 5),
+            "created_at": f"{2026 - number // 12}-{12 - number % 12:02}-05T00:00:00Z",
+            "final_cost": round(0.37 * 1.6 ** (number % 17), 2),
+            "hyperparameters": {"base_model": f"meta-llama/Llama-{number % 4}-8B-Instruct"},
+            "gpu_config": {"gpu_type": ("A100-80GB", "H100")[number % 2]},
+        }
+        for number in range(24)
+    ]
+    active = [
+        job(0, id=identifier("costly", 30), status="running", final_cost=None, current_cost=1.5),
+        job(0, id=identifier("costly", 31), status="queued", final_cost=None),
+        job(0, id=identifier("costly", 32), status="failed", final_cost=None, preset_id=None),
+    ]
+    library.put_jobs(*rows, *active)
+    kinds = ("gpu", "storage", "network")
+    with closing(open_cache(library.path)) as db, transaction(db, Topic.COSTS):
+        put_cost_records(
+            db,
+            [
+                {
+                    "id": identifier("record", number),
+                    "job_id": identifier("costly", number) if number % 4 else None,
+                    "cost_type": kinds[number % 3],
+                    "amount": str(round(0.5 * 1.4 ** (number % 11), 2)),
+                    "recorded_at": f"2026-{1 + number % 11:02}-09T00:00:00Z",
+                }
+                for number in range(22)
+            ],
+        )
+
+
+@pytest.mark.parametrize(
+    "size", [(80, 24), (120, 36), (200, 50)], ids=["80x24", "120x36", "200x50"]
+)
+@pytest.mark.parametrize("keys", [(), ("b",), ("B",)], ids=["month", "dataset", "status"])
+def test_picture(
+    library: Library,
+    open_app: Open,
+    snap_compare: Compare,
+    size: tuple[int, int],
+    keys: tuple[str, ...],
+) -> None:
+    costly_runs(library)
+
+    async def shown(pilot: Pilot[None]) -> None:
+        assert isinstance(pilot.app, LoraTuiApp)
+        await opened(pilot.app, pilot, *keys)
+
+    assert snap_compare(open_app(), terminal_size=size, run_before=shown)
+
+
 async def opened(app: LoraTuiApp, pilot: Pilot[Any], *keys: str) -> str:
     if not isinstance(app.screen, CostsScreen):
         await pilot.press("dollar_sign")
@@ -58,6 +121,16 @@ async def test_the_months_are_shown_with_the_total(spent: Library, open_app: Ope
         lines = [line.split() for line in text.splitlines()]
         assert ["2026-11", "1", "$10.00", "$2.50", "$12.50"] in [line[:5] for line in lines]
         assert ["total", "3", "$30.00", "$2.50", "$32.50"] in [line[:5] for line in lines]
+
+
+async def test_why_the_total_is_less_than_its_parts_is_said(
+    library: Library, open_app: Open
+) -> None:
+    costly_runs(library)
+    app = open_app()
+    async with app.run_test(size=(200, 50)) as pilot:
+        text = await opened(app, pilot)
+        assert "$462.75 of run costs was billed, and counts as records" in text
 
 
 async def test_a_key_groups_by_another_kind_and_another_goes_back(

@@ -159,6 +159,9 @@ def remarks(costs: Costs) -> list[str]:
         found.append(f"{runs}: {money(total.lost)}")
     if total.so_far:
         found.append(f"of runs that are not finished, the cost so far: {money(total.so_far)}")
+    billed = total.run_cost + total.records - total.counted
+    if billed:
+        found.append(f"{money(billed)} of run costs was billed, and counts as records")
     if total.unknown:
         found.append(f"{formats.counted(total.unknown, 'run')} without a known cost")
     if total.unknown_records:
