@@ -8,13 +8,16 @@ import termios
 from contextlib import suppress
 from typing import IO, TYPE_CHECKING, Any, Final, cast
 
+from textual.drivers import linux_driver
 from textual.drivers.linux_driver import LinuxDriver
 
+from lora_tui.tui.paste import PasteParser
 from lora_tui.tui.terminal import exit_on_signals, terminal_is_gone_error
 
 if TYPE_CHECKING:
     from lora_tui.tui.base_app import BaseApp
 
+cast("Any", linux_driver).XTermParser = PasteParser  # the driver takes no other by itself
 _WRITER_SECONDS: Final = 2.0
 _STDERR: Final = 2
 """Where Textual draws."""
