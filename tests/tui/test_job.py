@@ -192,6 +192,16 @@ async def test_hidden_metrics_stay_hidden_on_the_next_page(live: Library, open_a
         assert "Learning rate" not in "".join(titles(app))
 
 
+async def test_where_all_metrics_are_hidden_the_key_that_shows_some_is_named(
+    live: Library, open_app: Open
+) -> None:
+    app = open_app()
+    async with job_page(app) as pilot:
+        await pilot.press("v", *["space", "j"] * 5, "enter")
+        assert "All metrics are hidden: v chooses some" in screen_text(app)
+        assert titles(app) == ["Metrics"]
+
+
 async def test_it_says_what_the_run_would_be_worth_now(live: Library, open_app: Open) -> None:
     app = open_app()
     async with job_page(app) as pilot:

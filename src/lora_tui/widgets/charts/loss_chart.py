@@ -169,9 +169,11 @@ class LossChart(ZoomableChart):
         return self._drawn[1]
 
 
-def message_lines(message: str, width: int, height: int, *, ascii_only: bool) -> list[Line]:
+def message_lines(
+    message: str, width: int, height: int, *, ascii_only: bool, heading: str = "Loss"
+) -> list[Line]:
     """A heading, and in the middle the reason why there is no curve."""
-    lines: list[Line] = [[("Loss", "heading")]]
+    lines: list[Line] = [[(heading, "heading")]]
     texts = wrap(normalize_width(message, ascii_only=ascii_only), max(1, width - 4))
     lines += [[("", "muted")]] * max(0, (height - len(texts)) // 2 - 1)
     for text in texts:

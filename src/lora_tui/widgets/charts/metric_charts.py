@@ -11,6 +11,7 @@ from textual.reactive import reactive
 
 from lora_tui import formats
 from lora_tui.curves.metrics_series import Axis, Chart, MetricRun
+from lora_tui.widgets.bindings import key_of
 from lora_tui.widgets.charts.curve_plot import Window
 from lora_tui.widgets.charts.loss_chart import message_lines
 from lora_tui.widgets.charts.metric_plot import (
@@ -160,11 +161,14 @@ class MetricCharts(ZoomableChart):
         """For each chart its title with the values at the crosshair, and its plot."""
         run = self._run
         if run is None or not self.has_curve:
-            message = self._message
-            if run is not None and len(run) and not self.charts:
-                message = "All metrics are hidden" if self.every_chart else message
+            message, heading = self._message, "Loss"
+            if run is not None and len(run) and self.every_chart and not self.charts:
+                key = key_of(self.app, "metrics.choose")
+                message, heading = f"All metrics are hidden: {key} chooses some", "Metrics"
             height = self.content_size.height
-            return message_lines(message, width, height, ascii_only=self.ascii_only)
+            return message_lines(
+                message, width, height, ascii_only=self.ascii_only, heading=heading
+            )
         stack, cell = self._stack(), self.crosshair_cell()
         lines: list[Line] = []
         for number, plot in enumerate(stack.plots):
