@@ -1,6 +1,7 @@
 """The real engine process: it starts, works beside the application, and never outlives it.
 
-Tests that leave the engine as it is share one.
+Tests that leave the engine as it is share one. What needs no process is in test_process.py
+(requests in flight, other versions), test_protocol.py (errors) and test_writers.py.
 """
 
 from __future__ import annotations
@@ -29,18 +30,18 @@ from lora_tui.engine.__main__ import NICE
 from lora_tui.engine.logs import MOST_BYTES, engine_log
 from lora_tui.engine.process import start_process
 from lora_tui.engine.protocol import Hello, Ready, encode, read_message
+from lora_tui.engine.requests import open_requests
 from lora_tui.engine.writers import Writers
 from lora_tui.errors import (
     EngineEndedError,
-    LoraTuiError,
-    NotFoundError,
     UnreachableError,
-    UpgradedError,
 )
 from lora_tui.sandbox import Sandbox
 from tests import running_processes
 from tests.conftest import set_environment
+from tests.engine.in_process import in_process_writers
 from tests.running_processes import environment_of, is_running
+from tests.seeded import short_curves
 from tests.tui.conftest import screen_text, until
 
 pytestmark = pytest.mark.slow
@@ -59,7 +60,7 @@ class Shared(NamedTuple):
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shared]:
     """An engine that has synced, and whose log was too long when it started."""
-    with Sandbox.start(models=6, waiting_jobs=2) as sandbox, ExitStack() as stack:
+    with short_curves(), Sandbox.start(models=6, waiting_jobs=2) as sandbox, ExitStack() as stack:
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("LORA_TUI_NO_KEYRING", "1")
             patch.setenv("LORA_TUI_HOME", str(tmp_path_factory.mktemp("home")))
@@ -75,11 +76,11 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shared]:
 
 
 @contextmanager
-def started(profile: Profile, *, offline: bool = False) -> Iterator[Writers]:
+def started(profile: Profile) -> Iterator[Writers]:
     """Writers with a real engine."""
     owner = cache_owner(profile, sign_in(profile).user_id)
     open_cache(profile.cache_path(owner.user_id), owner).close()
-    with closing(Writers.for_profile(profile, owner, profile.paths, offline=offline)) as writers:
+    with closing(Writers.for_profile(profile, owner, profile.paths)) as writers:
         yield writers
 
 
@@ -149,14 +150,6 @@ def test_a_long_log_begins_anew_and_the_former_is_kept_once(
     assert log.stat().st_mode & 0o777 == 0o600
 
 
-def test_errors_keep_their_kind_and_exit_code_across_the_pipe(
-    shared: Shared,
-) -> None:
-    with pytest.raises(NotFoundError) as found:
-        shared.writers.download("00000000-0000-4000-8000-000000000000")
-    assert found.value.exit_code == NotFoundError.exit_code
-
-
 async def test_the_application_syncs_by_its_engine_and_quits_without_an_orphan(
     profile: Profile,
 ) -> None:
@@ -205,37 +198,6 @@ async def test_an_engine_that_keeps_dying_is_given_up_with_a_banner_and_r_tries_
             await until(pilot, lambda: "The engine does not run" not in screen_text(app))
 
 
-def test_a_request_in_flight_fails_when_the_engine_dies_and_is_not_repeated(
-    profile: Profile, configured: Sandbox
-) -> None:
-    with started(profile) as writers:
-        writers.check_downloads()
-        [engine] = engines_of(os.getpid())
-        os.kill(engine, signal.SIGSTOP)
-        failures: list[BaseException] = []
-        asked = Flag()
-
-        def ask() -> None:
-            asked.set()
-            try:
-                writers.sync()
-            except LoraTuiError as error:
-                failures.append(error)
-
-        from threading import Thread
-
-        thread = Thread(target=ask)
-        thread.start()
-        asked.wait()
-        os.kill(engine, signal.SIGKILL)
-        thread.join()
-        writers.check_downloads()  # by the new engine
-        # either it was sent to the engine that died, or it waited for the new one
-        assert all(isinstance(error, EngineEndedError) for error in failures)
-        syncs = [r for r in configured.requests() if "/rest/v1/model_artifacts" in r["path"]]
-        assert bool(failures) is not bool(syncs)
-
-
 def test_the_engine_ends_with_an_application_that_was_killed(profile: Profile) -> None:
     owner = cache_owner(profile, sign_in(profile).user_id)
     open_cache(profile.cache_path(owner.user_id), owner).close()
@@ -261,20 +223,13 @@ def test_the_engine_ends_with_an_application_that_was_killed(profile: Profile) -
 
 
 def test_offline_the_engine_works_without_the_network(profile: Profile) -> None:
-    with started(profile, offline=True) as writers:
+    owner = cache_owner(profile, sign_in(profile).user_id)
+    open_cache(profile.cache_path(owner.user_id), owner).close()
+    hello = Hello(None, None, offline=True, owner=owner)
+    with closing(in_process_writers(open_requests, hello)) as writers:
         with pytest.raises(UnreachableError, match="--offline"):
             writers.sync()
         writers.check_downloads()
-
-
-def test_an_upgrade_while_the_application_is_open_is_said(
-    profile: Profile, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("lora_tui.engine.process.BUILD", "the version before")
-    with started(profile) as writers:
-        with pytest.raises(UpgradedError):
-            writers.check_downloads()
-        assert isinstance(writers.report.error, UpgradedError)
 
 
 def test_a_python_that_can_not_start_is_one_sentence(

@@ -186,12 +186,6 @@ async def later_fault():
 async def hang(*_):
     await asyncio.sleep(1_000)
 
-def endless(*_):
-    endless()
-
-def no_memory(*_):
-    raise MemoryError
-
 def soon(call):
     WelcomeScreen.on_mount = lambda screen: screen.set_timer(0.1, call)
 
@@ -211,24 +205,14 @@ sys.exit(main([]))
 
 WAYS = {
     "before the first frame": "BaseApp.on_mount = fault",
-    "while a screen is made": "WelcomeScreen.compose = fault",
-    "as a screen opens": "WelcomeScreen.on_mount = fault",
-    "in a widget's render": "Static.render = fault",
     "in a timer": "soon(fault)",
-    "in a message handler": "WelcomeScreen.on_resize = fault",
-    "in an async worker": "WelcomeScreen.on_mount = lambda s: s.run_worker(later_fault())",
-    "an endless recursion": "soon(endless)",
-    "no memory": "soon(no_memory)",
-    "at the end": "BaseApp.on_unmount = fault; end()",
-    "again while it ends": "soon(fault); BaseApp.on_unmount = fault",
     "while the terminal is taken": "LinuxDriver._request_terminal_sync_mode_support = fault",
     "while the terminal is given back": "LinuxDriver._enable_line_wrap = fault; end()",
     "in the thread of the keys": "LinuxDriver.process_message = fault",
     "and hangs while it ends": "soon(fault); BaseApp.on_unmount = hang",
     "and no more thread can be started": "threading.Timer.start = fault; soon(fault)",
-    "a call of sys.exit": "soon(lambda: sys.exit(0))",
-    "a style sheet": "BaseApp.CSS = 'here is no style'",
 }
+"""Where the terminal, or the end of the process, may go wrong."""
 
 
 @dataclass(frozen=True)
@@ -300,48 +284,15 @@ def test_a_crash_puts_the_terminal_back_and_names_a_report_in_one_line(
     assert not any(secret in text for secret in (PLANTED, HELD))
 
 
-@pytest.mark.slow
-def test_a_crash_that_can_not_be_reported_is_one_line_with_its_place(
-    tmp_path: Path, home: Path
-) -> None:
-    home.mkdir()
-    (home / "state").write_text("a file in place of the directory")
-    ended = run_on_terminal(tmp_path, "soon(no_memory)")
-    assert ended.code == ExitCode.UNEXPECTED
-    assert ended.terminal_as_before
-    assert ended.line.startswith("lora-tui: The application crashed: MemoryError in ")
-    assert ", line " in ended.line
-    assert "the report can't be written: a part of its path is a file" in ended.line
-    assert "\n" not in ended.line
-
-
-@pytest.mark.slow
-def test_a_disk_without_room_for_the_report_is_named(tmp_path: Path, home: Path) -> None:
-    no_room = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0)); "
-    ended = run_on_terminal(tmp_path, f"{no_room}soon(no_memory)")
-    assert ended.code == ExitCode.UNEXPECTED
-    assert ended.terminal_as_before
-    assert "the report can't be written: the file gets larger than is allowed here" in ended.line
-    assert "\n" not in ended.line
-    assert not crash_reports(find_paths().state_dir)
-
-
 BEFORE = "BaseApp.on_load = lambda _: os.kill(os.getpid(), signal.{name})"
 AS_TAKEN = "LinuxDriver._enable_bracketed_paste = lambda _: os.kill(os.getpid(), signal.{name})"
-WHILE_MADE = """
-compose = WelcomeScreen.compose
-def signalled(screen):
-    os.kill(os.getpid(), signal.{name})
-    return compose(screen)
-WelcomeScreen.compose = signalled
-"""
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("how", "name"),
-    [(AS_TAKEN, "SIGTERM"), (BEFORE, "SIGINT"), (WHILE_MADE, "SIGINT")],
-    ids=["as the terminal is taken", "before that", "while a screen is made"],
+    [(AS_TAKEN, "SIGTERM"), (BEFORE, "SIGINT")],
+    ids=["as the terminal is taken", "before that"],
 )
 def test_asked_to_end_before_the_first_frame_it_leaves_the_terminal_as_before(
     how: str, name: str, tmp_path: Path, home: Path
