@@ -342,9 +342,11 @@ def test_an_answer_that_makes_no_sense_is_not_the_end_of_a_job(
     result, events = pair.run(harvester)
     assert result.failed == 2
     assert not any(failure.permanent for failure in failures(events).values())
-    pair.retry_all()
-    pair.run()
-    pair.check_complete()
+    assert pair.objects() == {}
+    if body is None:  # what was written of the failure is the same for all
+        pair.retry_all()
+        pair.run()
+        pair.check_complete()
 
 
 def test_a_job_that_the_worker_says_failed_is_over(

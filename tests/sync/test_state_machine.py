@@ -267,7 +267,7 @@ def test_an_undisturbed_sync_makes_the_cache_equal_whatever_happened_before(
     run_state_machine_as_test(
         World,
         settings=settings(
-            max_examples=25,
+            max_examples=15,
             stateful_step_count=25,
             deadline=None,
             derandomize=True,

@@ -12,7 +12,7 @@ from lora_tui.config.shown import Settings
 from lora_tui.config.table import Preferences, Profile
 from lora_tui.first_run import FirstRunApp
 from tests.tui.accounts import fake_writers, form_of
-from tests.tui.conftest import Open, screen_text, until
+from tests.tui.conftest import Open, screen_text, type_at_once, until
 from tests.tui.library import Library, notice_row
 
 pytestmark = pytest.mark.slow
@@ -76,8 +76,9 @@ async def test_on_a_terminal_that_is_too_small_no_key_acts_but_those_that_quit(
         await until(pilot, lambda: "q quits" in screen_text(app))
         assert "Terminal too small" in screen_text(app)
         keys = ("escape", "enter", "d", "r", "x", "y", "t", "space", "j", "tab", "a", "ctrl+p")
-        await pilot.press(*keys, "ctrl+l", "slash", "comma")
+        type_at_once(app, *keys, "ctrl+l", "slash", "comma")
         app.post_message(events.Paste("pasted"))
+        await pilot.pause()
         await pilot.click(offset=(5, 5))
         assert app.screen is shown
         assert len(app.screen_stack) == 1 + (shown is not app.screen_stack[0])
