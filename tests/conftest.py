@@ -18,13 +18,14 @@ import pytest
 from hypothesis import HealthCheck, settings
 from textual.css.model import RuleSet
 from textual.css.stylesheet import Stylesheet
+from xdist.scheduler import LoadFileScheduling
 
 from lora_tui.cli.run import main
 from lora_tui.config.load import load_profile
 from lora_tui.config.table import Profile
 from lora_tui.sandbox import Sandbox
 from tests.certificates import certificate, trust
-from tests.seeded import seed_from_copy
+from tests.seeded import seed_from_copy, short_curves
 
 __all__ = ["certificate", "trust"]  # fixtures
 
@@ -75,7 +76,32 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             for item in items
             if item.get_closest_marker("slow") or quick.isdisjoint(item.path.parents)
         }
-        items.sort(key=lambda item: (item.path not in slow, -counts[item.path], item.path))
+        first = Path(__file__).with_name("contract")  # one worker has all of it
+        items.sort(
+            key=lambda item: (
+                first not in item.path.parents,
+                item.path not in slow,
+                -counts[item.path],
+                item.path,
+            )
+        )
+
+
+class _ByFile(LoadFileScheduling):
+    """A worker gets a whole file, or all files of the contract.
+
+    Each worker that has a part of the contract starts @supabase/lite, which takes many seconds.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        scope = super()._split_scope(nodeid)
+        return "tests/contract" if scope.startswith("tests/contract/") else scope
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileScheduling | None:
+    """Share the tests by file (`make test`); other ways as xdist has them."""
+    return _ByFile(config, log) if config.getvalue("dist") == "loadfile" else None
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
@@ -128,7 +154,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def small_sandbox() -> Iterator[Sandbox]:
     """A sandbox with few rows, for one test alone."""
-    with Sandbox.start(models=6, waiting_jobs=2) as sandbox:
+    with short_curves(), Sandbox.start(models=6, waiting_jobs=2) as sandbox:
         yield sandbox
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -13,38 +11,14 @@ import pytest
 from lora_tui.cache import jobs
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import open_cache, transaction
-from lora_tui.cli.run import main
 from lora_tui.errors import ExitCode
 from lora_tui.sandbox import Sandbox
-from tests.conftest import Run, set_environment
-
-
-@pytest.fixture(scope="module")
-def sandbox() -> Iterator[Sandbox]:
-    with Sandbox.start(models=1, waiting_jobs=1) as started:
-        yield started
-
-
-@pytest.fixture(scope="module")
-def synced(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    directory = tmp_path_factory.mktemp("synced") / "home"
-    with pytest.MonkeyPatch.context() as patch:
-        set_environment(sandbox, patch)
-        patch.setenv("LORA_TUI_HOME", str(directory))
-        patch.setenv("LORA_TUI_NO_KEYRING", "1")
-        assert main(["sync"]) == 0
-    return directory
+from tests.conftest import Run
 
 
 @pytest.fixture(autouse=True)
-def ready(
-    synced: Path, home: Path, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[None]:
-    set_environment(sandbox, monkeypatch)
-    shutil.copytree(synced, home)
+def ready(signed_in: Path, sandbox: Sandbox) -> None:
     sandbox.forget_requests()
-    yield
-    sandbox.clear_faults()
 
 
 def jobs_of(run: Run, status: str) -> list[dict[str, Any]]:

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,7 @@ from lora_tui.cli.command_table import COMMANDS
 from lora_tui.cli.run import main
 from lora_tui.sandbox import Sandbox
 from tests.commands.models import whole_model
-from tests.conftest import Run, set_environment
+from tests.conftest import Run
 from tests.push.adapter import trainer_state, write_adapter
 
 
@@ -105,38 +104,16 @@ def test_every_command_has_a_row() -> None:
     assert sorted(words) == sorted(ROWS)
 
 
-@pytest.fixture(scope="module")
-def sandbox() -> Iterator[Sandbox]:
-    with Sandbox.start(models=6, waiting_jobs=2) as started:
-        yield started
-
-
-@pytest.fixture(scope="module")
-def synced(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A home with a session and a cache, to be copied."""
-    directory = tmp_path_factory.mktemp("synced") / "home"
-    with pytest.MonkeyPatch.context() as patch:
-        set_environment(sandbox, patch)
-        patch.setenv("LORA_TUI_HOME", str(directory))
-        patch.setenv("LORA_TUI_NO_KEYRING", "1")
-        assert main(["sync"]) == 0
-    return directory
-
-
 @pytest.fixture
 def fill(
-    synced: Path,
-    home: Path,
-    sandbox: Sandbox,
+    signed_in: Path,
     run: Run,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     free_port: int,
 ) -> Fill:
     """Lines with what they need in place: a login, a cache, an adapter."""
-    set_environment(sandbox, monkeypatch)
     monkeypatch.setenv("LORA_TUI_ALERT_COMMAND", "true")
-    shutil.copytree(synced, home)
     run("login")  # the copied session may have been ended by the row of `logout`
     models = run("list", "--json").data["models"]
     model = whole_model(run)

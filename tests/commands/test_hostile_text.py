@@ -14,11 +14,12 @@ from lora_tui.sandbox import Sandbox
 from tests.conftest import Ran, Run, set_environment
 from tests.front import Front
 from tests.hostile import ACTS, HOSTILE, acting, planted_answer
+from tests.seeded import short_curves
 
 
 @pytest.fixture(scope="module")
 def shared() -> Iterator[Sandbox]:
-    with Sandbox.start(models=4, waiting_jobs=2) as sandbox:
+    with short_curves(), Sandbox.start(models=4, waiting_jobs=2) as sandbox:
         yield sandbox
 
 

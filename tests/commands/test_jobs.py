@@ -7,13 +7,12 @@ import fcntl
 import io
 import json
 import os
-import shutil
 import signal
 import struct
 import subprocess
 import sys
 import termios
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
@@ -25,46 +24,31 @@ from lora_tui import clock
 from lora_tui.cache import jobs, records
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import open_cache, transaction
-from lora_tui.cli.run import main
 from lora_tui.commands.table import Column, fit_ends, table_lines
 from lora_tui.sandbox import Sandbox
 from lora_tui.text import cell_width
-from tests.conftest import Run, set_environment
+from tests.conftest import Run
 from tests.pseudo_terminal import open_terminal, put_back
 
 Put = Callable[..., None]
 
 
 @pytest.fixture(scope="module")
-def sandbox() -> Iterator[Sandbox]:
-    with Sandbox.start(models=2, waiting_jobs=0) as started:
-        yield started
-
-
-@pytest.fixture(scope="module")
-def synced(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def synced(synced: Path) -> Path:
     """A home with a session and a cache without jobs, to be copied."""
-    directory = tmp_path_factory.mktemp("synced") / "home"
-    with pytest.MonkeyPatch.context() as patch:
-        set_environment(sandbox, patch)
-        patch.setenv("LORA_TUI_HOME", str(directory))
-        patch.setenv("LORA_TUI_NO_KEYRING", "1")
-        assert main(["sync"]) == 0
-    with closing(open_cache(cache_in(directory))) as db, transaction(db):
+    with closing(open_cache(cache_in(synced))) as db, transaction(db):
         ids = [row[0] for row in db.execute("SELECT id FROM jobs")]
         jobs.delete_jobs(db, ids)
         records.put_datasets(db, [{"id": "d1", "name": "Support mails"}])
-    return directory
+    return synced
 
 
 @pytest.fixture
-def put(synced: Path, home: Path, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Put:
+def put(signed_in: Path) -> Put:
     """Writes jobs into the cache, as a sync does."""
-    set_environment(sandbox, monkeypatch)
-    shutil.copytree(synced, home)
 
     def write(*rows: dict[str, Any]) -> None:
-        with closing(open_cache(cache_in(home))) as db, transaction(db, Topic.JOBS):
+        with closing(open_cache(cache_in(signed_in))) as db, transaction(db, Topic.JOBS):
             jobs.put_jobs(db, rows)
 
     return write

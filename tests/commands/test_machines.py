@@ -21,6 +21,7 @@ from lora_tui.reports.exports import escape_formula
 from lora_tui.sandbox import Sandbox
 from tests.conftest import Run, set_environment
 from tests.front import Front
+from tests.seeded import short_curves
 
 COMMANDS = ("list", "sync", "whoami", "library", "config path", "cache info", "doctor", "show x")
 
@@ -111,7 +112,7 @@ def test_a_home_that_can_not_be_used_is_said_in_a_line(
 
 @pytest.fixture(scope="module")
 def shared() -> Iterator[Sandbox]:
-    with Sandbox.start(models=8, waiting_jobs=1) as sandbox:
+    with short_curves(), Sandbox.start(models=8, waiting_jobs=1) as sandbox:
         yield sandbox
 
 

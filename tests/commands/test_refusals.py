@@ -12,6 +12,7 @@ from lora_tui.config.load import load_profile
 from lora_tui.sandbox import Sandbox
 from tests.conftest import Ran, Run, set_environment
 from tests.front import HTML, Front
+from tests.seeded import short_curves
 
 FUTURE = {"code": "PGRST303", "message": "JWT issued at future", "details": None, "hint": None}
 SIGNATURE = {"code": "PGRST301", "message": "JWSError JWSInvalidSignature"}
@@ -33,7 +34,7 @@ TIMEOUT = {"code": "57014", "message": "canceling statement due to statement tim
 
 @pytest.fixture(scope="module")
 def shared() -> Iterator[Sandbox]:
-    with Sandbox.start(models=3, waiting_jobs=1) as sandbox:
+    with short_curves(), Sandbox.start(models=3, waiting_jobs=1) as sandbox:
         yield sandbox
 
 

@@ -15,11 +15,12 @@ from lora_tui.config.load import load_profile
 from lora_tui.sandbox import Sandbox
 from tests.commands.models import whole_model
 from tests.conftest import Run, set_environment
+from tests.seeded import short_curves
 
 
 @pytest.fixture
 def unmigrated(monkeypatch: pytest.MonkeyPatch, run: Run) -> Iterator[Sandbox]:
-    with Sandbox.start(models=6, waiting_jobs=0, migrated=False) as sandbox:
+    with short_curves(), Sandbox.start(models=6, waiting_jobs=0, migrated=False) as sandbox:
         set_environment(sandbox, monkeypatch)
         run("sync")
         yield sandbox

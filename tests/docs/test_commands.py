@@ -16,6 +16,7 @@ import pytest
 
 from lora_tui.sandbox import Sandbox
 from tests.docs.documents import ROOT, USER_DOCUMENTS, Block, blocks, name
+from tests.seeded import short_curves
 
 LANGUAGES = {"sh", "sql", "toml", "json", "text"}
 MOST_NOT_RUN = 9
@@ -31,7 +32,7 @@ WITH_COMMANDS = [document for document in USER_DOCUMENTS if any(map(runs, blocks
 @pytest.fixture(scope="module")
 def sandbox() -> Iterator[Sandbox]:
     """One project for all documents; a few models, a few jobs to harvest."""
-    with Sandbox.start(models=6, waiting_jobs=3) as running:
+    with short_curves(), Sandbox.start(models=6, waiting_jobs=3) as running:
         yield running
 
 

@@ -25,6 +25,7 @@ from lora_tui.screens.connect import ConnectScreen
 from lora_tui.screens.welcome import WelcomeScreen
 from lora_tui.widgets.forms import Field
 from tests.engine.in_process import HELLO, in_process_channel, in_process_writers
+from tests.seeded import short_curves
 from tests.tui.conftest import screen_text, type_at_once, until
 
 SIZE = (80, 24)
@@ -32,7 +33,7 @@ SIZE = (80, 24)
 
 @pytest.fixture(scope="module")
 def sandbox() -> Iterator[Sandbox]:
-    with Sandbox.start(models=2, waiting_jobs=1) as running:
+    with short_curves(), Sandbox.start(models=2, waiting_jobs=1) as running:
         yield running
 
 

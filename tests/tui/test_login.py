@@ -32,6 +32,7 @@ from lora_tui.secret import Secret
 from lora_tui.transfers.download import plan_files
 from lora_tui.widgets.forms import Field
 from tests.conftest import set_environment
+from tests.seeded import short_curves
 from tests.tui.accounts import FakeAccountWriters, fake_form, form_of, real_form
 from tests.tui.conftest import Open, screen_text, toasts, type_at_once, until
 from tests.tui.library import FakeWriters, Library, failing, set_transfer
@@ -41,7 +42,7 @@ SIZE = (100, 30)
 
 @pytest.fixture(scope="module")
 def sandbox() -> Iterator[Sandbox]:
-    with Sandbox.start(models=3, waiting_jobs=1) as running:
+    with short_curves(), Sandbox.start(models=3, waiting_jobs=1) as running:
         yield running
 
 
