@@ -195,6 +195,14 @@ def test_an_error_says_what_to_do(
     assert said in ran.err
 
 
+def test_candidates_are_not_said_to_be_all_where_more_match(put: Put, run: Run) -> None:
+    put(*(row(number, "failed") for number in range(1, 31)))
+    for words in (("jobs", "show"), ("metrics", "--offline")):
+        ran = run(*words, "000000")
+        assert ran.code == 2
+        assert "20 or more" in ran.err
+
+
 def test_named_columns_are_shown_in_their_order(put: Put, run: Run) -> None:
     put(running(1, current_stage="epoch 2"))
     heading, line = run("jobs", "--columns", "stage,step,id").out.splitlines()

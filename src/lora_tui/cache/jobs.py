@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from lora_tui.cache.facets import JOBS, count_all, keep_counts
 from lora_tui.cache.keyset import Key, KeysetList, Order, keep_matches
 from lora_tui.cache.records import delete_records, moment_text, put_rows, row_of
-from lora_tui.cache.search import id_prefix
+from lora_tui.cache.search import MOST_NAMED, id_prefix
 from lora_tui.cache.sums import SUMMED, columns_of
 from lora_tui.clock import microseconds
 from lora_tui.json_values import number, parse_json, row_json
@@ -180,7 +180,8 @@ def find_jobs(db: sqlite3.Connection, reference: str) -> list[JobSummary]:
     if beginning is None:
         return []
     sql = (
-        f"{_SUMMARY} WHERE j.id >= ? AND j.id < ? || 'g' ORDER BY j.created_at DESC, j.id LIMIT 20"
+        f"{_SUMMARY} WHERE j.id >= ? AND j.id < ? || 'g'"
+        f" ORDER BY j.created_at DESC, j.id LIMIT {MOST_NAMED}"
     )
     return [_summary(row) for row in db.execute(sql, [beginning, beginning])]
 

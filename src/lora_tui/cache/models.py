@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from lora_tui.cache.facets import keep_counts
 from lora_tui.cache.model_list import ModelList
 from lora_tui.cache.model_query import ModelQuery, Sort, natural_direction
-from lora_tui.cache.search import id_prefix, index_words
+from lora_tui.cache.search import MOST_NAMED, id_prefix, index_words
 from lora_tui.cache.sums import SUMMED, check_row, checksum, columns_of, keep_sums
 from lora_tui.clock import moment_of
 from lora_tui.errors import NotFoundError
@@ -147,7 +147,7 @@ def sizes_of(db: sqlite3.Connection, ids: Iterable[str]) -> dict[str, int | None
 def find_models(db: sqlite3.Connection, reference: str) -> list[ModelSummary]:
     """The models that `reference` names: by an id, the beginning of one, or an exact name."""
     base = f"SELECT {_SUMMARY} {_FROM} WHERE"
-    last = "ORDER BY m.created_at DESC, m.id LIMIT 20"
+    last = f"ORDER BY m.created_at DESC, m.id LIMIT {MOST_NAMED}"
     beginning = id_prefix(reference)
     # the index of names ignores case, so it finds candidates
     attempts = [

@@ -32,6 +32,8 @@ _TEXTS: Final = (
     " m.description AS description FROM models m LEFT JOIN datasets d ON d.id = m.dataset_id)"
 )
 """The texts that are searched without an index."""
+MOST_NAMED: Final = 20
+"""So many rows at most are found by the beginning of an id, or by a name."""
 _ID_CHARACTERS: Final = frozenset("0123456789abcdef-")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
@@ -16,7 +16,7 @@ from lora_tui.cache import metadata, models
 from lora_tui.cache.connection import open_cache, translate_database_errors
 from lora_tui.cache.metadata import Owner
 from lora_tui.cache.models import ModelSummary
-from lora_tui.cache.search import id_prefix
+from lora_tui.cache.search import MOST_NAMED, id_prefix
 from lora_tui.commands.output import Output
 from lora_tui.config.load import load_profile
 from lora_tui.config.table import Profile
@@ -146,11 +146,9 @@ def resolve_job(db: sqlite3.Connection, reference: str) -> JobSummary:
             remedy="run `lora-tui jobs` to see the jobs, or `lora-tui sync` if it is new",
         )
     if len(found) > 1:
-        candidates = ", ".join(
-            f"{job.id} ({job.dataset_name or 'no dataset'}, {job.status})" for job, _ in found[:10]
-        )
-        raise UsageError(
-            f"{len(found)} jobs match", details=candidates, remedy="type more of the id"
+        raise ambiguous(
+            "jobs",
+            [f"{job.id} ({job.dataset_name or 'no dataset'}, {job.status})" for job, _ in found],
         )
     return found[0]
 
@@ -169,8 +167,15 @@ def resolve(db: sqlite3.Connection, reference: str) -> ModelSummary:
             else "run `lora-tui list` to see the models, or `lora-tui sync` if it is new",
         )
     if len(found) > 1:
-        candidates = ", ".join(f"{model.id[:8]} ({model.name})" for model in found[:10])
-        raise UsageError(
-            f"{len(found)} models match", details=candidates, remedy="type more of the id"
-        )
+        raise ambiguous("models", [f"{model.id[:8]} ({model.name})" for model in found])
     return found[0]
+
+
+def ambiguous(what: str, candidates: Sequence[str]) -> UsageError:
+    """The error for a reference that several rows match; the first of them are named."""
+    number = f"{MOST_NAMED} or more" if len(candidates) >= MOST_NAMED else len(candidates)
+    return UsageError(
+        f"{number} {what} match",
+        details=", ".join(candidates[:10]),
+        remedy="type more of the id",
+    )

@@ -13,12 +13,12 @@ from lora_tui.cache import models
 from lora_tui.cache.jobs import find_jobs
 from lora_tui.cache.metric_columns import LoggedPoint, logged_points, metric_columns, read_metrics
 from lora_tui.cache.thinning import thinned_points
-from lora_tui.commands.context import Context
+from lora_tui.commands.context import Context, ambiguous
 from lora_tui.commands.style import style_of, width_of
 from lora_tui.commands.table import Column, fit_ends, table_lines
 from lora_tui.curves.metrics_series import MetricRun, Track, label_of
 from lora_tui.domain import Job
-from lora_tui.errors import LoraTuiError, NotFoundError, UsageError
+from lora_tui.errors import LoraTuiError, NotFoundError
 from lora_tui.json_values import json_text
 from lora_tui.reports.exports import escape_formula
 from lora_tui.text import cell_width, fit
@@ -105,10 +105,7 @@ def _resolve(db: sqlite3.Connection, reference: str) -> _Target:
             remedy="run `lora-tui list` to see the models, or `lora-tui sync` if it is new",
         )
     if len(found) > 1:
-        candidates = ", ".join(f"{one.id} ({one.name})" for one in [*found.values()][:10])
-        raise UsageError(
-            f"{len(found)} runs match", details=candidates, remedy="type more of the id"
-        )
+        raise ambiguous("runs", [f"{one.id} ({one.name})" for one in found.values()])
     return next(iter(found.values()))
 
 
