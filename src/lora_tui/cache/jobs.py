@@ -22,18 +22,25 @@ if TYPE_CHECKING:
 
 NOT_FOUND: Final = "Job not found or access denied"
 """The two are not distinguished."""
-RUNNING: Final = ("running", "initializing")
-QUEUED: Final = ("queued",)
-FINISHED: Final = ("completed", "failed", "cancelled")
-STATUSES: Final = (*RUNNING, *QUEUED, *FINISHED)
 
 
 class Activity:
-    """How the list is grouped: what runs comes first, then what waits."""
+    """Values of the column `activity`: the list shows what runs first, then what waits."""
 
     RUNNING = 0
     QUEUED = 1
     ENDED = 2
+
+
+class Fate:
+    """Values of the column `fate`: how sums of costs tell jobs apart (costs.py)."""
+
+    COMPLETED = 0
+    """Also a job whose status is unknown."""
+    FAILED = 1
+    """Or cancelled."""
+    RUNNING = 2
+    QUEUED = 3
 
 
 class JobSort(StrEnum):
@@ -228,7 +235,7 @@ def put_jobs(db: sqlite3.Connection, rows: Iterable[Row]) -> None:
         others: dict[str, list[object]] = {
             "dataset_name": [names.get(value[_DATASET]) for value in values],
             "micros": [_micros(value[_COST]) for value in values],
-            "fate": [_FATES.get(str(value[_STATUS]), 0) for value in values],
+            "fate": [_fate(value[_STATUS]) for value in values],
         }
         put_rows(db, "jobs", values, others)
 
@@ -238,7 +245,7 @@ def fill_sums(db: sqlite3.Connection) -> None:
     found = db.execute("SELECT cost, status, id FROM jobs").fetchall()
     db.executemany(
         "UPDATE jobs SET micros = ?, fate = ? WHERE id = ?",
-        [(_micros(cost), _FATES.get(str(status), 0), job_id) for cost, status, job_id in found],
+        [(_micros(cost), _fate(status), job_id) for cost, status, job_id in found],
     )
 
 
@@ -246,6 +253,13 @@ def _micros(cost: object) -> int | None:
     from lora_tui.domain.cost_records import micro_dollars
 
     return micro_dollars(cost) if isinstance(cost, float | int) else None
+
+
+def _fate(status: object) -> int:
+    if status in ("failed", "cancelled"):
+        return Fate.FAILED
+    fates = {Activity.RUNNING: Fate.RUNNING, Activity.QUEUED: Fate.QUEUED}
+    return fates.get(_activity(str(status)), Fate.COMPLETED)
 
 
 def delete_jobs(db: sqlite3.Connection, ids: Sequence[str]) -> None:
@@ -265,12 +279,6 @@ def rewrite_jobs(db: sqlite3.Connection) -> None:
 
 _COST: Final = SUMMED["jobs"].index("cost")
 _STATUS: Final = SUMMED["jobs"].index("status")
-_FATES: Final = {
-    **dict.fromkeys(("failed", "cancelled"), 1),
-    **dict.fromkeys(RUNNING, 2),
-    **dict.fromkeys(QUEUED, 3),
-}
-"""How sums of costs tell jobs apart (costs.py)."""
 _DATASET: Final = SUMMED["jobs"].index("dataset_id")
 _REWRITTEN: Final = 1_000
 """So many jobs are rewritten at once."""
@@ -301,6 +309,8 @@ def _columns(row: Row) -> tuple[object, ...]:
 
 
 def _activity(status: str) -> int:
+    from lora_tui.domain.job_statuses import QUEUED, RUNNING
+
     if status in RUNNING:
         return Activity.RUNNING
     return Activity.QUEUED if status in QUEUED else Activity.ENDED

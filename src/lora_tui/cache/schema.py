@@ -171,6 +171,7 @@ def _m016_sums_of_jobs(db: Database) -> None:
     from lora_tui.cache.jobs import fill_sums
     from lora_tui.cache.sums import put_schema_sum
 
+    # `micros` is the cost in millionths of a dollar; `fate` a value of `Fate` (jobs.py)
     db.execute("ALTER TABLE jobs ADD COLUMN micros INTEGER")
     db.execute("ALTER TABLE jobs ADD COLUMN fate INTEGER NOT NULL DEFAULT 0")
     fill_sums(db.conn)

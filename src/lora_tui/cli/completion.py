@@ -163,7 +163,7 @@ def _values(line: _Line, action: argparse.Action, current: str) -> Iterator[tupl
         else:
             yield FILES, ""
     elif action.dest == "status":
-        from lora_tui.cache.jobs import STATUSES
+        from lora_tui.domain.job_statuses import STATUSES
 
         listed, comma, _ = current.rpartition(",")
         yield from ((f"{listed}{comma}{name}", "") for name in ("active", "ended", *STATUSES))

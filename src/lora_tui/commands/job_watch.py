@@ -18,13 +18,14 @@ from lora_tui import clock
 from lora_tui.cache import jobs, metadata, metrics
 from lora_tui.cache.changes import ChangeFeed, Topic
 from lora_tui.cache.connection import open_cache
-from lora_tui.cache.jobs import QUEUED, RUNNING, JobList, JobQuery
+from lora_tui.cache.jobs import JobList, JobQuery
 from lora_tui.commands import job_columns
 from lora_tui.commands import jobs as command
 from lora_tui.commands.context import Context
 from lora_tui.commands.output import Output
 from lora_tui.commands.style import style_of
 from lora_tui.commands.table import terminal_size
+from lora_tui.domain.job_statuses import ACTIVE
 from lora_tui.errors import (
     AuthenticationError,
     CacheError,
@@ -313,7 +314,7 @@ def _changed(
     known.update(
         (line.job.id, _state(line))
         for line in lines
-        if line.job.id in there or line.job.status in (*RUNNING, *QUEUED)
+        if line.job.id in there or line.job.status in ACTIVE
     )
     return changed, gone
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
+from lora_tui.domain.job_statuses import RUNNING
 from lora_tui.domain.rows import Job
 
 RECENT_SECONDS: Final = 300.0

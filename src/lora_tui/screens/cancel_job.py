@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from lora_tui import formats
+from lora_tui.domain.job_statuses import ACTIVE
 from lora_tui.screens.confirm import ConfirmScreen
 from lora_tui.text import terminal_safe
 
@@ -13,12 +14,10 @@ if TYPE_CHECKING:
     from lora_tui.domain import Job
     from lora_tui.tui.cache_app import CacheApp
 
-_ACTIVE: Final = ("queued", "initializing", "running")
-
 
 def can_cancel(job: Job | None) -> bool:
     """Whether the key is offered for this job: it waits or runs."""
-    return job is not None and job.status in _ACTIVE and bool(job.external_job_id)
+    return job is not None and job.status in ACTIVE and bool(job.external_job_id)
 
 
 def ask_to_cancel(app: CacheApp, job: Job) -> None:

@@ -18,6 +18,7 @@ from lora_tui.cache.models import model_of_job
 from lora_tui.cache.recent_steps import recent_steps
 from lora_tui.cache.runs import LiveJudgement, judge_live
 from lora_tui.domain import Job, Model
+from lora_tui.domain.job_statuses import RUNNING
 from lora_tui.domain.run_progress import progress_of
 from lora_tui.opinion import Comparison, Kind, Severity, compare_with_rating
 from lora_tui.screens.cancel_job import ask_to_cancel, can_cancel
