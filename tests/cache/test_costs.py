@@ -112,7 +112,7 @@ def test_failed_and_cancelled_runs_are_counted_and_told(db: sqlite3.Connection) 
     put(db, job(0, "failed", final_cost=1), job(1, "cancelled", current_cost=2))
     put(db, job(2, final_cost=4), job(3, "failed"), record(0, 3, 8), job(4, "failed"))
     total = costs.read_costs(db, By.MONTH).total
-    assert (total.lost_runs, total.lost, total.unknown) == (4, 11_000_000, 1)
+    assert (total.failed_runs, total.failed, total.unknown) == (4, 11_000_000, 1)
 
 
 def test_a_run_that_waits_has_no_unknown_cost(db: sqlite3.Connection) -> None:

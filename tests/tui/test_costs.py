@@ -158,12 +158,13 @@ async def test_enter_opens_the_jobs_of_the_line(spent: Library, open_app: Open) 
 async def test_another_period_narrows_the_sums(spent: Library, open_app: Open) -> None:
     app = open_app()
     async with app.run_test(size=(80, 24)) as pilot:
+        assert "2026-10" in await opened(app, pilot)
         text = await opened(app, pilot, "p")
         assert "this month" in text
         assert "2026-10" not in text
 
 
-async def test_ascii_needs_nothing_else(spent: Library, open_app: Open) -> None:
+async def test_with_ascii_alone_nothing_else_is_drawn(spent: Library, open_app: Open) -> None:
     app = open_app(ascii_only=True)
     async with app.run_test(size=(80, 24)) as pilot:
         text = await opened(app, pilot)

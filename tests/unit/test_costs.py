@@ -118,7 +118,9 @@ def test_datasets_of_the_same_name_are_told_apart() -> None:
 
 
 def test_what_is_not_known_is_said() -> None:
-    sums = Sums(runs=9, counted=5_000_000, unknown=3, unknown_records=1, lost_runs=1, lost=500_000)
+    sums = Sums(
+        runs=9, counted=5_000_000, unknown=3, unknown_records=1, failed_runs=1, failed=500_000
+    )
     assert remarks(combine(By.GPU, Period(), {Group("x", True): [sums]}, {})) == [
         "1 failed or cancelled run: $0.50",
         "3 runs without a known cost",

@@ -17,6 +17,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from lora_tui import clock
+from lora_tui.cache.jobs import Fate
 from lora_tui.cache.metadata import UNREAD, get_value
 from lora_tui.cache.records import delete_records, moment_text, put_rows
 from lora_tui.clock import microseconds
@@ -27,10 +28,10 @@ from lora_tui.reports.costs import By, Costs, Group, Period, Sums, combine
 if TYPE_CHECKING:
     from lora_tui.domain import Row
 
-# `fate` of a job: 1 if it failed or was cancelled, 2 while it runs, 3 while it waits (jobs.py)
-_JOBS: Final = (
-    "count(*), sum(j.micros), sum(j.micros IS NULL AND j.fate <> 3), sum(j.fate = 1),"
-    " sum(CASE j.fate WHEN 1 THEN j.micros END), sum(CASE j.fate WHEN 2 THEN j.micros END)"
+_SUMS_OF_JOBS: Final = (
+    f"count(*), sum(j.micros), sum(j.micros IS NULL AND j.fate <> {Fate.QUEUED}),"
+    f" sum(j.fate = {Fate.FAILED}), sum(CASE j.fate WHEN {Fate.FAILED} THEN j.micros END),"
+    f" sum(CASE j.fate WHEN {Fate.RUNNING} THEN j.micros END)"
 )
 _FROM_JOBS: Final = "jobs j INDEXED BY jobs_costs"
 _BILLED: Final = (
@@ -45,6 +46,7 @@ _BILLED_OF_MANY: Final = (
 )
 """The same, from the jobs."""
 MANY_RECORDS: Final = 20_000
+"""From this number of records on, `_BILLED_OF_MANY` is faster."""
 _COLUMNS: Final = {
     By.DATASET: "dataset_id",
     By.PRESET: "preset_id",
@@ -122,20 +124,28 @@ def _of_jobs(
 
     What does not count, because records say it, is subtracted.
     """
-    every = f"SELECT {{key}}, {_JOBS} FROM {_FROM_JOBS} WHERE {{time}} GROUP BY 1"
+    every = f"SELECT {{key}}, {_SUMS_OF_JOBS} FROM {_FROM_JOBS} WHERE {{time}} GROUP BY 1"
     (records,) = db.execute("SELECT count(*) FROM cost_records").fetchone()
     source = _BILLED if records < MANY_RECORDS else _BILLED_OF_MANY
-    billed = f"SELECT {{key}}, {_JOBS} FROM {source} AND {{time}} GROUP BY 1"
+    billed = f"SELECT {{key}}, {_SUMS_OF_JOBS} FROM {source} AND {{time}} GROUP BY 1"
     for key, time, values in _queries(by, "j.created_at", period, months):
         for row in db.execute(every.format(key=key, time=time), values).fetchall():
-            runs, cost, unknown, lost_runs, lost, so_far = (int(value or 0) for value in row[1:])
-            yield (
-                Group(_value(row[0], months), has_run=True),
-                Sums(runs, cost, 0, cost, unknown, 0, lost_runs, lost, so_far),
+            runs, cost, unknown, failed_runs, failed, so_far = (
+                int(value or 0) for value in row[1:]
             )
+            sums = Sums(
+                runs=runs,
+                run_cost=cost,
+                counted=cost,
+                unknown=unknown,
+                failed_runs=failed_runs,
+                failed=failed,
+                so_far=so_far,
+            )
+            yield Group(_value(row[0], months), has_run=True), sums
         for row in db.execute(billed.format(key=key, time=time), values).fetchall():
-            _, cost, unknown, _, lost, so_far = (int(value or 0) for value in row[1:])
-            sums = Sums(counted=-cost, unknown=-unknown, lost=-lost, so_far=-so_far)
+            _, cost, unknown, _, failed, so_far = (int(value or 0) for value in row[1:])
+            sums = Sums(counted=-cost, unknown=-unknown, failed=-failed, so_far=-so_far)
             yield Group(_value(row[0], months), has_run=True), sums
 
 
@@ -149,7 +159,7 @@ def _of_records(
     )
     sql = (
         "SELECT {key}, {has_run}, sum(r.micros), sum(r.unknown),"
-        " sum(CASE j.fate WHEN 1 THEN r.micros END)"
+        f" sum(CASE j.fate WHEN {Fate.FAILED} THEN r.micros END)"
         f" FROM ({summed}) r LEFT JOIN jobs j INDEXED BY jobs_costs ON j.id = r.job_id"
         " GROUP BY 1, 2"
     )
@@ -159,8 +169,8 @@ def _of_records(
         month, outer, inner = (key, "r.month", "1, 2") if is_month else ("0", key, "1")
         query = sql.format(key=outer, has_run=has_run, month=month, inner=inner, time=time)
         for row in db.execute(query, values).fetchall():
-            records, unknown, lost = (int(value or 0) for value in row[2:])
-            sums = Sums(records=records, counted=records, unknown_records=unknown, lost=lost)
+            records, unknown, failed = (int(value or 0) for value in row[2:])
+            sums = Sums(records=records, counted=records, unknown_records=unknown, failed=failed)
             yield Group(_value(row[0], months), has_run=bool(row[1])), sums
 
 

@@ -75,12 +75,12 @@ class Sums(NamedTuple):
     """Runs without a known cost; not those that wait."""
     unknown_records: int = 0
     """Records without a known amount."""
-    lost_runs: int = 0
+    failed_runs: int = 0
     """Runs that failed or were cancelled."""
-    lost: int = 0
-    """What of `counted` they cost."""
+    failed: int = 0
+    """The part of `counted` that these cost."""
     so_far: int = 0
-    """What of `counted` are costs so far, of runs that still run."""
+    """The part of `counted` that is not final, because the run still runs."""
 
     def plus(self, other: Sums) -> Sums:
         """The sum of both."""
@@ -154,9 +154,9 @@ def remarks(costs: Costs) -> list[str]:
     """What a reader has to know beside the numbers, a sentence each."""
     total = costs.total
     found = []
-    if total.lost_runs:
-        runs = formats.counted(total.lost_runs, "failed or cancelled run")
-        found.append(f"{runs}: {money(total.lost)}")
+    if total.failed_runs:
+        runs = formats.counted(total.failed_runs, "failed or cancelled run")
+        found.append(f"{runs}: {money(total.failed)}")
     if total.so_far:
         found.append(f"of runs that are not finished, the cost so far: {money(total.so_far)}")
     billed = total.run_cost + total.records - total.counted
@@ -215,8 +215,8 @@ def _numbers(sums: Sums) -> dict[str, Any]:
         "total": dollars(sums.counted),
         "runs_without_cost": sums.unknown,
         "records_without_amount": sums.unknown_records,
-        "failed_or_cancelled_runs": sums.lost_runs,
-        "failed_or_cancelled": dollars(sums.lost),
+        "failed_or_cancelled_runs": sums.failed_runs,
+        "failed_or_cancelled": dollars(sums.failed),
         "so_far": dollars(sums.so_far),
     }
 

@@ -27,24 +27,25 @@ from lora_tui.widgets.cells import normalize_width, wrap
 from lora_tui.widgets.screen_bars import StatusBar, TitleBar
 from lora_tui.widgets.states import StatePanel, recovery_hint
 
-_A_MOMENT: Final = timedelta(microseconds=1)
+_BEFORE: Final = timedelta(microseconds=1)
+"""The end of the month before is this much before the start of a month."""
 _MOST_LINES: Final = 500
 """A list of more would take long to draw; they are sorted by cost, or the newest come first."""
 
 
-class _Span(NamedTuple):
-    """A choice of the period."""
+class _PeriodChoice(NamedTuple):
+    """A period that can be chosen."""
 
     name: str
-    of: Callable[[datetime], Period]
-    """The period at a moment."""
+    at: Callable[[datetime], Period]
+    """The period as it is at a moment, such as the month of that moment."""
 
 
 def _since_month(ago: int, now: datetime) -> Period:
     """From the start of the calendar month so many months ago."""
     start = clock.month_start(now)
     for _ in range(ago):
-        start = clock.month_start(start - _A_MOMENT)
+        start = clock.month_start(start - _BEFORE)
     return Period(start)
 
 
@@ -52,12 +53,12 @@ def _last_month(now: datetime) -> Period:
     return Period(_since_month(1, now).start, clock.month_start(now))
 
 
-_SPANS: Final = (
-    _Span("all time", lambda _now: Period()),
-    _Span("this month", partial(_since_month, 0)),
-    _Span("last month", _last_month),
-    _Span("last 3 months", partial(_since_month, 2)),
-    _Span("last 12 months", partial(_since_month, 11)),
+_PERIODS: Final = (
+    _PeriodChoice("all time", lambda _now: Period()),
+    _PeriodChoice("this month", partial(_since_month, 0)),
+    _PeriodChoice("last month", _last_month),
+    _PeriodChoice("last 3 months", partial(_since_month, 2)),
+    _PeriodChoice("last 12 months", partial(_since_month, 11)),
 )
 
 
@@ -104,7 +105,7 @@ class CostsScreen(ListScreen[Line]):
 
     def __init__(self) -> None:
         super().__init__()
-        self._by, self._span = By.MONTH, _SPANS[0]
+        self._by, self._period = By.MONTH, _PERIODS[0]
         self._costs: Costs | None = None
 
     def compose_list(self) -> ComposeResult:
@@ -118,7 +119,7 @@ class CostsScreen(ListScreen[Line]):
 
     def refresh_list(self) -> None:
         """Read the sums again, beside the event loop: there may be very many jobs."""
-        query = partial(read_costs, by=self._by, period=self._span.of(clock.now()))
+        query = partial(read_costs, by=self._by, period=self._period.at(clock.now()))
         self.read(query, self._show, exclusive="costs")
 
     def on_resize(self, event: Resize) -> None:
@@ -135,7 +136,7 @@ class CostsScreen(ListScreen[Line]):
 
     def action_period(self, step: int) -> None:
         """Choose the next period, or the one before."""
-        self._span = _SPANS[(_SPANS.index(self._span) + step) % len(_SPANS)]
+        self._period = _PERIODS[(_PERIODS.index(self._period) + step) % len(_PERIODS)]
         self.refresh_list()
 
     @property
@@ -180,10 +181,10 @@ class CostsScreen(ListScreen[Line]):
     def say_empty(self, panel: StatePanel) -> None:
         """Say why there is nothing."""
         state, sync = get_sync_state(self.db), key_of(self.app, "app.sync")
-        if self._span is not _SPANS[0]:
+        if self._period is not _PERIODS[0]:
             period = key_of(self.app, "costs.period")
             panel.show_message(
-                f"No runs in this period: {self._span.name}", f"{period} chooses another period"
+                f"No runs in this period: {self._period.name}", f"{period} chooses another period"
             )
         elif state.error is not None and state.last_success is None:
             hint = recovery_hint(self.app, signed_out=self.lora.login_refused)
@@ -220,7 +221,7 @@ class CostsScreen(ListScreen[Line]):
         heading.update(self._heading(costs, rows))
         title = self.query_one(TitleBar)
         title.detail = f"by {costs.by.words}"
-        title.aside = self._span.name
+        title.aside = self._period.name
         self.query_one(StatusBar).note = f"{money(costs.total.counted)} in all"
 
     def _heading(self, costs: Costs, rows: list[TableRow]) -> Content:
