@@ -10,7 +10,7 @@ from textual import on
 from textual.binding import BindingType
 from textual.widgets import OptionList
 
-from lora_tui.tui.base_screen import Modal
+from lora_tui.screens.list_form import ListForm
 from lora_tui.widgets.bindings import bound
 
 Choice = TypeVar("Choice")
@@ -24,8 +24,11 @@ CHECKLIST_KEYS: Final[tuple[BindingType, ...]] = (
 """For the BINDINGS of a form, which adds the one of `choose` in its own words."""
 
 
-class ChecklistScreen(Modal[None], Generic[Choice]):
-    """Calls `changed` after each choice; escape undoes all. A subclass composes an OptionList."""
+class ChecklistScreen(ListForm[None], Generic[Choice]):
+    """Calls `changed` after each choice; escape undoes all choices.
+
+    A subclass composes an OptionList.
+    """
 
     def __init__(self, before: Choice, changed: Callable[[Choice], None]) -> None:
         super().__init__()
@@ -33,7 +36,7 @@ class ChecklistScreen(Modal[None], Generic[Choice]):
 
     @abstractmethod
     def toggle(self, index: int) -> None:
-        """Choose the line with this index, or no longer."""
+        """Select the line with this index, or deselect it."""
 
     def on_mount(self) -> None:
         """Start at the first line."""
@@ -45,18 +48,10 @@ class ChecklistScreen(Modal[None], Generic[Choice]):
         self.dismiss(None)
 
     def action_choose(self) -> None:
-        """Choose the highlighted line, or no longer."""
+        """Select or deselect the highlighted line."""
         index = self.query_one(OptionList).highlighted
         if index is not None:
             self.toggle(index)
-
-    def action_cursor(self, lines: int) -> None:
-        """Move by `lines`."""
-        listing = self.query_one(OptionList)
-        if lines > 0:
-            listing.action_cursor_down()
-        else:
-            listing.action_cursor_up()
 
     @on(OptionList.OptionSelected)
     def _clicked(self, event: OptionList.OptionSelected) -> None:

@@ -15,7 +15,8 @@ from textual.widgets.option_list import Option
 from lora_tui import formats
 from lora_tui.cache.transfer_queue import Transfer, TransferState
 from lora_tui.domain import ArtifactFile
-from lora_tui.tui.base_screen import FORM_STYLES, Modal
+from lora_tui.screens.list_form import ListForm
+from lora_tui.tui.base_screen import FORM_STYLES
 from lora_tui.widgets.bindings import bound
 from lora_tui.widgets.cells import fit
 from lora_tui.widgets.forms import Dialog
@@ -25,7 +26,7 @@ _SIZE: Final = 11
 _DOWNLOADED: Final = "  downloaded"
 
 
-class ChooseFilesScreen(Modal[tuple[str, ...] | None]):
+class ChooseFilesScreen(ListForm[tuple[str, ...] | None]):
     """Returns the names of the selected files; None to download nothing.
 
     Files that are not on this disk yet are selected at first.
@@ -88,14 +89,6 @@ class ChooseFilesScreen(Modal[tuple[str, ...] | None]):
     def action_choose(self, everything: bool) -> None:
         """Select all files, or none."""
         self._choose(set(range(len(self._files))) if everything else set())
-
-    def action_cursor(self, lines: int) -> None:
-        """Move by one line."""
-        files = self.query_one(OptionList)
-        if lines > 0:
-            files.action_cursor_down()
-        else:
-            files.action_cursor_up()
 
     @on(OptionList.OptionSelected)
     def _clicked(self, event: OptionList.OptionSelected) -> None:

@@ -45,7 +45,7 @@ class JobsScreen(TableScreen):
     """Training jobs of every status; the query (order, search, filters) is this screen's state."""
 
     CLEARS = "screen.back"
-    SORT_NAMES, DIRECTIONS = SORT_NAMES, DIRECTIONS
+    SORT_NAMES, DIRECTIONS, COLUMNS = SORT_NAMES, DIRECTIONS, JOB_COLUMNS
     SEARCHED = "dataset, base model, preset, GPU, status, id"
     ABOUT = (
         "Training jobs of every status, from the local cache. The time left is estimated from the"
@@ -169,7 +169,7 @@ class JobsScreen(TableScreen):
         # the search bar shows the searched text
         narrowed = query_text(query._replace(search=""))
         title.detail = " · ".join(part for part in (counts, narrowed) if part)
-        title.aside = f"{SORT_NAMES[query.sort]}, {DIRECTIONS[query.sort][int(query.reverse)]}"
+        title.aside = self.order_text
         self.query_one(StatusBar).note = list_note(self.rows.total, self._everything)
         self.show_banner(state)
         self._show_empty(state)
@@ -238,25 +238,9 @@ class JobsScreen(TableScreen):
         sections = read_job_sections(self.db, query)
         self.app.push_screen(FilterScreen(sections, query, self.while_alive(self.ask)))
 
-    def action_columns(self) -> None:
-        """Open the choice of columns; the table changes at once."""
-        table = self.view
-
-        def changed(keys: tuple[str, ...]) -> None:
-            table.columns = keys
-            self.lora.remember(self.lora.view_state._replace(jobs_columns=keys))
-
-        from lora_tui.screens.columns import ColumnScreen
-
-        asked = ColumnScreen(
-            JOB_COLUMNS, table.columns, table.shown_columns, self.while_alive(changed)
-        )
-        self.app.push_screen(asked)
-
-    def action_copy_id(self) -> None:
-        """Copy the id of the job under the cursor."""
-        if self.rows.current is not None:
-            self.lora.copy(self.rows.current.id)
+    def columns_chosen(self, keys: tuple[str, ...]) -> None:
+        """See `TableScreen.columns_chosen`."""
+        self.lora.remember(self.lora.view_state._replace(jobs_columns=keys))
 
     def action_model(self) -> None:
         """Open the model of the job under the cursor."""

@@ -27,9 +27,7 @@ from lora_tui.screens.models_body import ModelsBody
 from lora_tui.screens.models_text import (
     DIRECTIONS,
     SORT_NAMES,
-    direction_name,
     download_question,
-    is_narrowed,
     list_note,
     query_text,
     show_empty_state,
@@ -58,7 +56,7 @@ class ModelsScreen(TableScreen):
     """All models of the account; the query (order, search, filters) is the state of this screen."""
 
     CLEARS = "models.reset"
-    SORT_NAMES, DIRECTIONS = SORT_NAMES, DIRECTIONS
+    SORT_NAMES, DIRECTIONS, COLUMNS = SORT_NAMES, DIRECTIONS, MODEL_COLUMNS
     SEARCHED = "name, dataset, base model, description"
     ABOUT = "All models of the account, from the local cache. Stars: the pipeline's rating, 0 to 5."
     AUTO_FOCUS = "RowView"
@@ -169,7 +167,7 @@ class ModelsScreen(TableScreen):
     @property
     def _can_reset(self) -> bool:
         """Whether there is a search, a filter or a mark to clear."""
-        return is_narrowed(self.model_query) or bool(self.rows.marked)
+        return not self.model_query.is_everything or bool(self.rows.marked)
 
     def on_resize(self, event: events.Resize) -> None:  # noqa: ARG002 - as Textual calls it
         """Show the preview if the terminal is wide enough."""
@@ -269,20 +267,9 @@ class ModelsScreen(TableScreen):
         self._body.show_preview(wanted=self.lora.view_state.preview)
         self.refresh_bindings()
 
-    def action_columns(self) -> None:
-        """Open the choice of columns; the table changes at once."""
-        table = self.query_one(ModelTable)
-
-        def changed(keys: tuple[str, ...]) -> None:
-            table.columns = keys
-            self.lora.remember(self.lora.view_state._replace(columns=keys))
-
-        from lora_tui.screens.columns import ColumnScreen
-
-        asked = ColumnScreen(
-            MODEL_COLUMNS, table.columns, table.shown_columns, self.while_alive(changed)
-        )
-        self.app.push_screen(asked)
+    def columns_chosen(self, keys: tuple[str, ...]) -> None:
+        """See `TableScreen.columns_chosen`."""
+        self.lora.remember(self.lora.view_state._replace(columns=keys))
 
     def action_filter(self) -> None:
         """Open the filters; the list changes at once."""
@@ -332,12 +319,6 @@ class ModelsScreen(TableScreen):
         from lora_tui.screens.compare import CompareScreen
 
         self.app.push_screen(CompareScreen(order))
-
-    def action_copy_id(self) -> None:
-        """Copy the id of the model under the cursor."""
-        model = self.rows.current
-        if model is not None:
-            self.lora.copy(model.id)
 
     @on(RowView.Opened)
     def _opened(self, event: RowView.Opened) -> None:
@@ -391,10 +372,9 @@ class ModelsScreen(TableScreen):
         title = self.query_one(TitleBar)
         # the search bar shows the searched text
         title.detail = query_text(query._replace(search=""))
-        direction = direction_name(query.sort, reverse=query.reverse)
-        title.aside = f"{SORT_NAMES[query.sort]}, {direction}"
+        title.aside = self.order_text
         self.show_banner(state)
-        loading = total == 0 and not is_narrowed(query) and self.is_loading(state)
+        loading = total == 0 and query.is_everything and self.is_loading(state)
         self.view.skeleton = loading
         self.set_class(loading, "-loading")
         self.set_class(total == 0 and not loading, "-empty")

@@ -29,8 +29,8 @@ SORT_NAMES: Final[dict[Sort, str]] = {
     Sort.SIZE: "Size",
     Sort.PERPLEXITY: "Perplexity",
 }
-# natural direction, reversed
 DIRECTIONS: Final[dict[Sort, tuple[str, str]]] = {
+    # natural direction, reversed
     Sort.CREATED: ("newest first", "oldest first"),
     Sort.QUALITY: ("best first", "worst first"),
     Sort.NAME: ("A to Z", "Z to A"),
@@ -61,11 +61,6 @@ def query_text(query: ModelQuery) -> str:
     return " · ".join(part for part in parts if part)
 
 
-def direction_name(sort: Sort, *, reverse: bool) -> str:
-    """Describe the direction: `newest first`."""
-    return DIRECTIONS[sort][int(reverse)]
-
-
 def list_note(
     shown: int, everything: int, marked: int, *, cost: ListCost | None, compare_key: str | None
 ) -> str:
@@ -89,11 +84,6 @@ def download_question(db: sqlite3.Connection, marked: Collection[str]) -> str:
     return f"Download the {len(marked)} marked models, {least}{formats.size(sum(known))}?"
 
 
-def is_narrowed(query: ModelQuery) -> bool:
-    """Whether the query has a search or a filter."""
-    return query != ModelQuery(sort=query.sort, reverse=query.reverse)
-
-
 def show_empty_state(
     panel: StatePanel,
     app: App[Any],
@@ -111,7 +101,7 @@ def show_empty_state(
     training jobs run, and how many wait.
     """
     sync, jobs = key_of(app, "app.sync"), key_of(app, "app.jobs")
-    if is_narrowed(query):
+    if not query.is_everything:
         panel.show_message(
             "No matching models",
             query_text(query),
@@ -156,7 +146,7 @@ def _cleared(query: ModelQuery) -> str:
     """What the key that clears removes from a query with a search or filters."""
     if not query.search:
         return "the filters"
-    has_filters = is_narrowed(query._replace(search=""))
+    has_filters = not query._replace(search="").is_everything
     return "the search, again the filters" if has_filters else "the search"
 
 

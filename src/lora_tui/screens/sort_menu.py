@@ -13,14 +13,14 @@ from textual.content import Content
 from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
-from lora_tui.tui.base_screen import Modal
+from lora_tui.screens.list_form import ListForm
 from lora_tui.widgets.bindings import bound
 from lora_tui.widgets.forms import Dialog
 
 Sort = TypeVar("Sort", bound=StrEnum)
 
 
-class SortMenu(Modal[Sort | None], Generic[Sort]):
+class SortMenu(ListForm[Sort | None], Generic[Sort]):
     """Answers the chosen order, or None."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -62,14 +62,6 @@ class SortMenu(Modal[Sort | None], Generic[Sort]):
     def on_mount(self) -> None:
         """Start at the current order."""
         self.query_one(OptionList).highlighted = self._sorts.index(self._current)
-
-    def action_cursor(self, lines: int) -> None:
-        """Move by `lines`."""
-        menu = self.query_one(OptionList)
-        if lines > 0:
-            menu.action_cursor_down()
-        else:
-            menu.action_cursor_up()
 
     @on(OptionList.OptionSelected)
     def _chosen(self, event: OptionList.OptionSelected) -> None:

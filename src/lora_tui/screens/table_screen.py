@@ -13,7 +13,7 @@ from lora_tui.cache.metadata import SyncState
 from lora_tui.config.keys import keys_of
 from lora_tui.tui.base_screen import CacheScreen
 from lora_tui.widgets.row_table import RowTable
-from lora_tui.widgets.row_view import RowView
+from lora_tui.widgets.row_view import Rows, RowView
 from lora_tui.widgets.screen_bars import StatusBar, TitleBar
 from lora_tui.widgets.search_bar import SearchBar, SearchInput
 from lora_tui.widgets.states import OfflineBanner, StatePanel
@@ -21,6 +21,7 @@ from lora_tui.widgets.states import OfflineBanner, StatePanel
 if TYPE_CHECKING:
     from lora_tui.cache.jobs import JobQuery, JobSort
     from lora_tui.cache.model_query import ModelQuery, Sort
+    from lora_tui.widgets.row_columns import ColumnSet
 
 
 class TableScreen(CacheScreen):
@@ -38,6 +39,10 @@ class TableScreen(CacheScreen):
     """The orders, in words."""
     DIRECTIONS: ClassVar[Mapping[Any, tuple[str, str]]]
     """Of each order and of its reverse, in words."""
+    COLUMNS: ClassVar[ColumnSet[Any]]
+    """All columns that the table can show."""
+    rows: Rows[Any]
+    """The rows with the cursor."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -79,8 +84,18 @@ class TableScreen(CacheScreen):
         """Show the rows that contain the text."""
 
     @abstractmethod
+    def columns_chosen(self, keys: tuple[str, ...]) -> None:
+        """Store the chosen columns for the next start; none means those that fit best."""
+
+    @abstractmethod
     def action_reset(self) -> None:
         """Clear the search or the filters."""
+
+    @property
+    def order_text(self) -> str:
+        """The order of the list: `Date, newest first`."""
+        query = self.list_query
+        return f"{self.SORT_NAMES[query.sort]}, {self.DIRECTIONS[query.sort][int(query.reverse)]}"
 
     @property
     def is_searching(self) -> bool:
@@ -127,6 +142,26 @@ class TableScreen(CacheScreen):
     def action_reverse(self) -> None:
         """Reverse the order."""
         self.ask(self.list_query._replace(reverse=not self.list_query.reverse))
+
+    def action_columns(self) -> None:
+        """Open the choice of columns; the table changes at once."""
+        table = self.query_one(RowTable)
+
+        def changed(keys: tuple[str, ...]) -> None:
+            table.columns = keys
+            self.columns_chosen(keys)
+
+        from lora_tui.screens.columns import ColumnScreen
+
+        form = ColumnScreen(
+            self.COLUMNS, table.columns, table.shown_columns, self.while_alive(changed)
+        )
+        self.app.push_screen(form)
+
+    def action_copy_id(self) -> None:
+        """Copy the id of the row under the cursor."""
+        if self.rows.current is not None:
+            self.lora.copy(self.rows.current.id)
 
     @on(RowTable.SortChosen)
     def _heading_clicked(self, event: RowTable.SortChosen) -> None:

@@ -1,0 +1,19 @@
+"""Base class of the forms with a list, whose cursor also moves by the keys of the form."""
+
+from __future__ import annotations
+
+from textual.widgets import OptionList
+
+from lora_tui.tui.base_screen import Answer, Modal
+
+
+class ListForm(Modal[Answer]):
+    """Put `list.down` and `list.up` with `cursor(1)` and `cursor(-1)` into BINDINGS."""
+
+    def action_cursor(self, lines: int) -> None:
+        """Move the cursor of the list down (1) or up (-1)."""
+        listing = self.query_one(OptionList)
+        if lines > 0:
+            listing.action_cursor_down()
+        else:
+            listing.action_cursor_up()
