@@ -162,11 +162,11 @@ def measured(runs: int, seconds: float) -> tuple[float, float, float | None]:
         online.fetch_points(runs)
         live.wake()
         time.sleep(3.0)
-        live.hear()
+        live.note_request()
         online.requests, began, processor = 0, time.monotonic(), time.process_time()
         while time.monotonic() - began < seconds:
             time.sleep(5.0)
-            live.hear()
+            live.note_request()
         online.sync()
         minutes = (time.monotonic() - began) / 60
         used, requests = time.process_time() - processor, online.requests

@@ -15,13 +15,14 @@ from lora_tui.cache import metrics
 from lora_tui.cache.connection import open_cache, transaction
 from lora_tui.cache.jobs import get_job, put_jobs, running_jobs
 from lora_tui.domain import MetricPoint
-from lora_tui.engine.live import JOB_SECONDS, REQUEST_SECONDS, SILENCE_SECONDS, LiveSync, Needs
+from lora_tui.engine.live import JOB_SECONDS, REQUEST_SECONDS, SUSPENDED_SECONDS, LiveSync, Needs
 from lora_tui.engine.running_jobs import sync_running
 from lora_tui.fetching.live import LiveTally
 from lora_tui.sync import sync_cache
 from tests.pseudo_terminal import PATIENCE
 from tests.sync.faulty_server import FaultyProject, serving
 from tests.tui.library import USER, identifier
+from tests.waiting import until
 
 JOB: Final = identifier("job", 0)
 
@@ -101,7 +102,7 @@ def test_while_nothing_runs_nothing_is_asked_and_only_a_sync_can_tell(
 ) -> None:
     for status in ("queued", "completed", "failed"):
         put(online, status)
-        assert live.turn() is None
+        assert live.read_due() is None
     assert online.asked == []
 
 
@@ -109,7 +110,7 @@ def test_an_engine_that_does_not_lead_leaves_it_to_the_one_that_does(
     online: Online, clock: Clock
 ) -> None:
     put(online, "running")
-    assert following(online, clock, leads=False).turn() is None
+    assert following(online, clock, leads=False).read_due() is None
     assert online.asked == []
 
 
@@ -119,7 +120,7 @@ def test_points_come_every_five_seconds_and_jobs_every_ten(
     put(online, "running")
     online.tallies = [LiveTally(3, more=False)] * 9
     for _ in range(4):
-        assert live.turn() == 5.0
+        assert live.read_due() == 5.0
         clock.seconds += 5.0
     assert online.asked == ["points of 1"] * 2 + ["jobs", "points of 1"] + ["points of 1"]
 
@@ -127,7 +128,7 @@ def test_points_come_every_five_seconds_and_jobs_every_ten(
 def test_a_changed_interval_is_used_without_a_restart(online: Online, live: LiveSync) -> None:
     put(online, "running")
     live.use_interval(2.0)
-    assert live.turn() == pytest.approx(2.0)
+    assert live.read_due() == pytest.approx(2.0)
 
 
 def test_an_interval_of_a_minute_is_kept_while_jobs_are_read_every_ten_seconds(
@@ -136,7 +137,7 @@ def test_an_interval_of_a_minute_is_kept_while_jobs_are_read_every_ten_seconds(
     put(online, "running")
     live.use_interval(60.0)
     for _ in range(13):
-        assert live.turn() == JOB_SECONDS
+        assert live.read_due() == JOB_SECONDS
         clock.seconds += JOB_SECONDS
     assert online.asked.count("points of 1") == 3
     assert online.asked.count("jobs") == 12
@@ -146,12 +147,12 @@ def test_waits_grow_while_no_point_comes_and_the_next_point_ends_that(
     online: Online, live: LiveSync
 ) -> None:
     put(online, "running")
-    waits = [live.turn() or 0.0 for _ in range(6)]
+    waits = [live.read_due() or 0.0 for _ in range(6)]
     assert waits == sorted(waits)
     assert (waits[0], waits[-1]) == (5.0, JOB_SECONDS)
     online.tallies = [LiveTally(1, more=False), LiveTally(1_000, more=True)]
-    assert live.turn() == 5.0
-    assert live.turn() == REQUEST_SECONDS
+    assert live.read_due() == 5.0
+    assert live.read_due() == REQUEST_SECONDS
 
 
 def test_a_job_that_ends_gets_its_last_points_and_a_sync_at_once(
@@ -159,15 +160,15 @@ def test_a_job_that_ends_gets_its_last_points_and_a_sync_at_once(
 ) -> None:
     point = MetricPoint("p", "2026-11-20T10:00:00+00:00", 1, None, 1.0, None)
     put(online, "running")
-    live.turn()
+    live.read_due()
     with closing(open_cache(online.path)) as db, transaction(db):
         metrics.add_points(db, JOB, [point])
         metrics.draw_curve(db, JOB)
         metrics.mark_live(db, JOB)
     put(online, "completed")
-    live.turn()
+    live.read_due()
     assert online.asked[1:] == ["points of 0", f"end of {JOB}", "sync"]
-    assert live.turn() is None
+    assert live.read_due() is None
 
 
 def test_a_notification_that_comes_is_followed_by_a_sync(
@@ -176,7 +177,7 @@ def test_a_notification_that_comes_is_followed_by_a_sync(
     put(online, "running")
     clock.seconds += JOB_SECONDS
     online.news = True
-    live.turn()
+    live.read_due()
     assert online.asked == ["jobs", "points of 1", "sync"]
 
 
@@ -185,18 +186,29 @@ def test_no_jobs_are_read_while_an_ordinary_sync_runs(
 ) -> None:
     put(online, "running")
     clock.seconds += JOB_SECONDS
-    with live.held():
-        live.turn()
+    with live.without_job_reads():
+        live.read_due()
     assert online.asked == ["points of 1"]
 
 
-def test_a_suspended_application_is_not_followed_for(
+def test_while_the_application_is_suspended_nothing_more_is_asked(
     online: Online, live: LiveSync, clock: Clock
 ) -> None:
-    clock.seconds += SILENCE_SECONDS + 1
-    assert live.is_silent
-    live.hear()
-    assert not live.is_silent
+    was_suspended: list[bool] = []
+
+    def read(_db: sqlite3.Connection, _job_ids: list[str]) -> LiveTally:
+        was_suspended.append(live.is_suspended)
+        return LiveTally(0, more=False)
+
+    online.read = read  # type: ignore[method-assign]
+    put(online, "running")
+    clock.seconds += SUSPENDED_SECONDS + 1
+    live.wake()
+    until(lambda: len(was_suspended) == 1)
+    live.wake()
+    live.note_request()
+    until(lambda: len(was_suspended) == 2)
+    assert was_suspended == [True, False]
 
 
 def test_the_first_sync_starts_the_thread_and_it_ends_when_told(

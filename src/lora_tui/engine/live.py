@@ -1,7 +1,8 @@
-"""Keeps what runs up to date between two syncs: new metric points, jobs and notifications.
+"""Follows running jobs between two syncs: when points, jobs and notifications are read.
 
-One thread of the engine that leads the cache. It begins after the first sync, sleeps while no job
-runs, and costs no request then: whether one runs is in the cache, and each sync wakes it.
+One thread of the engine that leads the cache. It begins after the first sync. While no job runs it
+sleeps and makes no request: the cache says whether one runs, and each sync wakes the thread. How
+points are read is in fetching/live.py, how jobs and notifications are in running_jobs.py.
 """
 
 from __future__ import annotations
@@ -30,13 +31,13 @@ JOB_SECONDS: Final = 10.0
 """Between two reads of jobs and notifications."""
 REQUEST_SECONDS: Final = 0.5
 """Between two requests of one read of points."""
-SILENCE_SECONDS: Final = 90.0
-"""An application that asked for nothing for so long is suspended: it asks for its disk every
-twenty seconds."""
-_SLOWER: Final = 1.5
-"""How much longer each wait is, while no points come."""
-_SLOWEST: Final = 3.0
-"""How many times the wait becomes at most; a new point ends that."""
+SUSPENDED_SECONDS: Final = 90.0
+"""An application that has asked for nothing for so long is suspended: one that is not asks every
+twenty seconds for a check of its downloads."""
+_GROWTH: Final = 1.5
+"""The factor by which each wait grows while no points come."""
+_MOST_GROWTH: Final = 3.0
+"""The factor that waits reach at most; after a new point they are short again."""
 _AFTER_ERRORS: Final = Backoff(POINT_SECONDS, 300.0, least=0.8, most=1.2)
 _log: Final = logging.getLogger("lora_tui.engine")
 
@@ -69,15 +70,18 @@ class LiveSync:
         """Guards the fields below that other threads change."""
         self.thread: threading.Thread | None = None
         self._woken = False
-        self._heard = timer()
+        self._asked_at = timer()
         self.points: LivePoints | None = None
         """What reads the points; made when it is first needed."""
         self._jobs_at = self._points_due = 0.0
+        """By the timer: when jobs were last read, and when points are read next."""
         self._empty = self._failures = 0
-        self._held = 0
-        """How many ordinary syncs run, or are about to."""
-        self._syncs = False
-        self._due = False
+        """Reads without new points, and failed ones, one after the other until now."""
+        self._ordinary_syncs = 0
+        """How many run, or are about to."""
+        self._reads_jobs = False
+        """Whether this thread reads jobs, for which it has the lock of the cache's syncs."""
+        self._sync_is_due = False
         """Whether an ordinary sync is due, because a job ended or a notification came."""
 
     def wake(self) -> None:
@@ -98,12 +102,12 @@ class LiveSync:
                 self._points_due = 0.0
                 self._changed.notify_all()
 
-    def hear(self) -> None:
+    def note_request(self) -> None:
         """Note that the application has asked for something, so it is not suspended."""
         with self._changed:
-            was_silent = self.is_silent
-            self._heard = self._timer()
-            if was_silent:
+            was_suspended = self.is_suspended
+            self._asked_at = self._timer()
+            if was_suspended:
                 self._changed.notify_all()
 
     def read_at(self, moment: float) -> None:
@@ -111,16 +115,16 @@ class LiveSync:
         self._jobs_at = moment
 
     @contextmanager
-    def held(self) -> Iterator[None]:
-        """Read no jobs within the block, so that an ordinary sync is not refused for that."""
+    def without_job_reads(self) -> Iterator[None]:
+        """Read no jobs within the block: an ordinary sync would find the cache locked, and skip."""
         with self._changed:
-            self._held += 1
-            self._changed.wait_for(lambda: not self._syncs, REQUEST_SECONDS * 20)
+            self._ordinary_syncs += 1
+            self._changed.wait_for(lambda: not self._reads_jobs, REQUEST_SECONDS * 20)
         try:
             yield
         finally:
             with self._changed:
-                self._held -= 1
+                self._ordinary_syncs -= 1
 
     def stop(self) -> None:
         """End the thread after the request that it waits for."""
@@ -131,7 +135,7 @@ class LiveSync:
     def _run(self) -> None:
         while not self._stop.is_set():
             try:
-                seconds = self.turn()
+                seconds = self.read_due()
                 self._failures = 0
             except CancelledError:
                 return
@@ -145,14 +149,14 @@ class LiveSync:
                 log_unexpected("live points", error)
             self._sleep(seconds)
 
-    def turn(self) -> float | None:
-        """Do what is due; the seconds until the next turn, None if only a sync can tell.
+    def read_due(self) -> float | None:
+        """Read what is due; the seconds until the next call, None to wait for the next sync.
 
         Raises LoraTuiError, CancelledError once it is stopped.
         """
         with self._needs.cache() as db:
             running, ended = running_jobs(db), metrics.unfinished_jobs(db)
-            if not (running or ended or self._due) or not self._needs.leads():
+            if not (running or ended or self._sync_is_due) or not self._needs.leads():
                 return None
             online = self._needs.online()
             points = self.points
@@ -165,10 +169,10 @@ class LiveSync:
                 running, ended = running_jobs(db), metrics.unfinished_jobs(db)
             tally = points.read(db, running) if self._reads_points() else None
             for job_id in ended:
-                self._due = True
+                self._sync_is_due = True
                 points.finish(db, job_id)
-        if self._due:
-            self._due = online.sync().skipped
+        if self._sync_is_due:
+            self._sync_is_due = online.sync().skipped
         if ended or (tally is not None and tally.points):
             self._needs.changed()
         if tally is None:
@@ -177,8 +181,8 @@ class LiveSync:
             return REQUEST_SECONDS
         self._points_due = self._timer() + self._seconds
         self._empty = 0 if tally.points else self._empty + 1
-        slower = min(_SLOWEST, _SLOWER ** max(0, self._empty - 1))
-        return min(JOB_SECONDS, self._seconds * slower) if running else self._seconds
+        growth = min(_MOST_GROWTH, _GROWTH ** max(0, self._empty - 1))
+        return min(JOB_SECONDS, self._seconds * growth) if running else self._seconds
 
     def _reads_points(self) -> bool:
         """Whether points are due: jobs are read more often where the setting is a long time."""
@@ -186,15 +190,15 @@ class LiveSync:
 
     def _read_jobs(self, online: OnlineWriters) -> None:
         with self._changed:
-            if self._held:
+            if self._ordinary_syncs:
                 return
-            self._syncs = True
+            self._reads_jobs = True
         try:
-            self._due |= online.sync_running()
+            self._sync_is_due |= online.sync_running()
         finally:
             with self._changed:
                 self._jobs_at = self._timer()
-                self._syncs = False
+                self._reads_jobs = False
                 self._changed.notify_all()
 
     def _pause(self) -> None:
@@ -202,13 +206,13 @@ class LiveSync:
             raise CancelledError("The application is ending")
 
     def _sleep(self, seconds: float | None) -> None:
-        """Until the time has passed, or a sync has ended; as long as the application is silent."""
+        """Wait for the time, or until a sync has ended; then while the application is suspended."""
         with self._changed:
             self._changed.wait_for(lambda: self._woken or self._stop.is_set(), seconds)
-            self._changed.wait_for(lambda: not self.is_silent or self._stop.is_set())
+            self._changed.wait_for(lambda: not self.is_suspended or self._stop.is_set())
             self._woken = False
 
     @property
-    def is_silent(self) -> bool:
+    def is_suspended(self) -> bool:
         """Whether the application is suspended."""
-        return self._timer() - self._heard > SILENCE_SECONDS
+        return self._timer() - self._asked_at > SUSPENDED_SECONDS

@@ -117,7 +117,7 @@ class Requests:
         if call is None:
             raise UsageError(f"The engine has no request {name}")
         if self._live is not None:
-            self._live.hear()
+            self._live.note_request()
         self._settings.look()
         return call(**arguments)
 
@@ -159,7 +159,7 @@ class Requests:
             online.sync(full=full)
             return
         try:
-            with self._live.held():
+            with self._live.without_job_reads():
                 online.sync(full=full)
         finally:
             self._live.wake()
