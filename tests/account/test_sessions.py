@@ -7,8 +7,7 @@ import os
 import stat
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -23,6 +22,7 @@ from lora_tui.secret import Secret
 from tests.account.keyrings import Desktop, installed
 from tests.commands.models import whole_model
 from tests.conftest import Run
+from tests.waiting import until
 
 
 @pytest.fixture
@@ -70,13 +70,6 @@ def test_without_a_keyring_the_session_is_in_a_private_file_and_login_says_so(
     [file] = (home / "state" / "sessions").glob("*.json")
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
-
-
-def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def has_open(process: subprocess.Popen[str], file: Path) -> bool:

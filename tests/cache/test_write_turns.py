@@ -11,6 +11,7 @@ from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import open_cache, transaction
 from lora_tui.cache.metadata import put_value
 from lora_tui.cache.write_turns import WriteTurns
+from tests.waiting import until
 
 
 def test_one_writer_does_not_keep_another_out_by_asking_again_at_once(tmp_path: Path) -> None:
@@ -66,8 +67,7 @@ def test_turns_come_in_the_order_of_asking() -> None:
     for number, thread in enumerate(threads):
         thread.start()
         asked[number].wait(10)
-        while turns.waiting <= number:
-            pass
+        until(lambda waiting=number + 1: turns.waiting == waiting)
     turns.give()
     for thread in threads:
         thread.join(10)

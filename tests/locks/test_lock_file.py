@@ -6,7 +6,6 @@ import errno
 import fcntl
 import os
 import time
-from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from lora_tui.locks import presence
 from lora_tui.locks.file_lock import locked_directory, locked_file
 from lora_tui.locks.presence import Presence, is_fresh, seconds_since_written
 from lora_tui.processes import LockHolder, new_identity
+from tests.waiting import until
 
 ELSEWHERE = "another-host/1/abc.5.0123456789ab-4026539999-"
 
@@ -38,14 +38,6 @@ def make_old(path: Path, seconds: float = 240) -> None:
     """As if its process had shown no sign of life for so long."""
     before = path.stat().st_mtime - seconds
     os.utime(path, (before, before))
-
-
-def until(condition: Callable[[], bool]) -> None:
-    """Wait until something is so."""
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def test_two_never_hold_a_lock_and_the_second_names_the_first(tmp_path: Path) -> None:

@@ -35,6 +35,7 @@ from lora_tui.transfers.part import part_of
 from lora_tui.transfers.queue_owner import QueueOwner
 from lora_tui.transfers.runner import Runner
 from tests.transfers.file_server import MODEL, FileServer, World
+from tests.waiting import until
 
 Wait = Callable[[Callable[[], bool]], None]
 
@@ -44,13 +45,6 @@ def runner(world: World) -> Iterator[Runner]:
     runner = Runner(world.cache_path, world.tools())
     yield runner
     runner.close()
-
-
-def until(condition: Callable[[], bool]) -> None:
-    """The test's time-out is the limit."""
-    pause = threading.Event()
-    while not condition():
-        pause.wait(0.01)
 
 
 def put(world: World, *names: str) -> list[int]:
