@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import Any, Final
 
 import pytest
@@ -463,6 +464,20 @@ def test_a_query_for_runs_that_all_stalled_at_other_times_fits_into_urls() -> No
     assert {job for group in groups for window in group for job in window.job_ids} == {*JOBS}
     for group in groups:
         assert len(",".join(window.condition for window in group)) < 6_000
+
+
+def test_two_requests_of_one_read_are_never_sent_at_once(
+    project: FaultyProject, rest: Rest, db: sqlite3.Connection
+) -> None:
+    for number, job in enumerate(JOBS):  # all at other times: more than one URL holds
+        project.tables["metrics_points"] += logged(job, 8, first=3_600 * number)
+    live = LivePoints(rest, pause=lambda: project.asked.append("pause"))
+    while live.read(db, JOBS).more:
+        pass
+    project.asked.clear()
+    live.read(db, JOBS)
+    assert len({*project.asked} - {"pause"}) > 1
+    assert all("pause" in neighbours for neighbours in pairwise(project.asked))
 
 
 def test_a_check_of_the_cache_sees_one_state_while_points_come(

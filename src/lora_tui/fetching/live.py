@@ -87,17 +87,21 @@ class LivePoints:
         """Jobs whose points could not be fetched whole."""
         self._counted_at = timer()
         self._differed: tuple[int, int] | None = None
+        """The numbers of points at the backend and here, where the last search found none."""
         self._requests = 0
         """Of this read, for what runs have logged before."""
-        self._whole = 0
-        """The longest page of which the next one has proved that the server had not cut it."""
+        self._never_cut = 0
+        """Pages of at most so many rows are complete: after one of this length nothing came."""
 
     def read(self, db: sqlite3.Connection, job_ids: Sequence[str]) -> LiveTally:
         """Fetch and write the new points of these jobs. Raises the errors of the gateway."""
         drawn = [job_id for job_id in job_ids if metrics.is_drawn(db, job_id)]
         new = [job for job in job_ids if job not in drawn and job not in self._unreadable]
         points, more = 0, False
-        for windows in requests_of(windows_of({job: _since(db, job) for job in drawn})):
+        since = {job: _since(db, job) for job in drawn}
+        for number, windows in enumerate(requests_of(windows_of(since))):
+            if number:
+                self._pause()
             found = self._read_windows(db, windows)
             points, more = points + found.points, more or found.more
         if drawn and not more:
@@ -244,9 +248,9 @@ class LivePoints:
             written = self._write(db, page.rows, _jobs(windows))
             points += written
             if not written and not page.full:
-                self._whole = max(self._whole, length)
+                self._never_cut = max(self._never_cut, length)
             length = len(page.rows)
-            if not page.full or length <= self._whole:
+            if not page.full or length <= self._never_cut:
                 return LiveTally(points, more=False)
             before, windows = windows, _advanced(windows, page)
             self._pause()
