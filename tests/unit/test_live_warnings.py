@@ -140,6 +140,10 @@ def test_a_run_has_stalled_after_three_of_its_usual_gaps(
     assert warnings(healthy(30, gap=gap), silent=silent, runs=False) == []
 
 
+def test_nobody_knows_of_a_stall_until_the_points_were_read_once() -> None:
+    assert live_warnings(healthy(30), runs=True, now=None) == []
+
+
 def test_evaluations_are_no_stall() -> None:
     points = healthy(40, gap=20.0)
     late = [

@@ -11,15 +11,13 @@ from lora_tui import clock, formats
 from lora_tui.alerts.alert import Alert, Kind, Project, event_id
 from lora_tui.cache.costs import month_spending
 from lora_tui.cache.jobs import get_job, running_jobs
-from lora_tui.cache.live_curves import points_read_at
 from lora_tui.cache.metadata import get_sync_state
-from lora_tui.cache.metrics import get_points
 from lora_tui.cache.models import model_of_job
+from lora_tui.cache.runs import warnings_of
 from lora_tui.clock import timestamp_text
 from lora_tui.domain import Job
 from lora_tui.harvest.schedule import EXPIRING_SECONDS, RESULT_SECONDS, seconds_left
 from lora_tui.opinion import Kind as Subject
-from lora_tui.opinion import live_warnings
 from lora_tui.text import terminal_safe
 
 if TYPE_CHECKING:
@@ -29,8 +27,6 @@ _URGENT: Final = (Subject.NOT_A_NUMBER, Subject.DIVERGENCE, Subject.STALLED)
 _GRACE: Final = timedelta(minutes=15)
 """After the worker has dropped a result, somebody who fetched it in time may still store it."""
 _RESULT_KEPT: Final = timedelta(seconds=RESULT_SECONDS) + _GRACE
-_MOST_POINTS: Final = 4_000
-"""Of a run, the newest."""
 _MOST_OF_A_KIND: Final = 200
 """Events of one round; the next round has the others."""
 
@@ -165,15 +161,12 @@ def _of_result(
 
 def _warnings(db: sqlite3.Connection, project: Project, now: datetime) -> Iterator[Alert]:
     """What is wrong with runs that have not ended: one event for each kind of warning and run."""
-    complete_at = points_read_at(db)
     for job_id in running_jobs(db)[:_MOST_OF_A_KIND]:
         summary = get_job(db, job_id)
-        points = get_points(db, job_id, last=_MOST_POINTS)
-        if summary is None or not points:
+        if summary is None:
             continue
         job = summary.job
-        runs = complete_at is not None
-        for finding in live_warnings(points, runs=runs, now=complete_at or now):
+        for finding in warnings_of(db, job):
             if finding.kind in _URGENT:
                 yield Alert(
                     event_id=event_id(project, Kind.WARNING, job.id, finding.kind, job.retries),

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
+from lora_tui.cache.jobs import Activity
 from lora_tui.cache.sums import check_row, checksum, columns_of
 from lora_tui.clock import parse_timestamp, timestamp_text
 from lora_tui.curves.downsample_and_smooth import downsample
@@ -187,9 +188,9 @@ def count_points(db: sqlite3.Connection, job_id: str, since: str = "") -> int:
 
 
 def time_of_recent_point(db: sqlite3.Connection, job_id: str, back: int) -> str | None:
-    """The time of the point so many before the last one; None where there are no more.
+    """The time of the point that is `back` points before the last one; None for a shorter run.
 
-    A point that is dated in the future so does not hide those that come after it.
+    A read that begins there also finds what comes after a point that is dated in the future.
     """
     sql = (
         "SELECT timestamp FROM metrics WHERE job_id = ? ORDER BY timestamp DESC, id DESC"
@@ -342,7 +343,7 @@ def unfinished_jobs(db: sqlite3.Connection) -> list[str]:
     """Jobs that run no longer, whose points were followed and not read to their end."""
     sql = (
         "SELECT c.job_id FROM curves c JOIN jobs j ON j.id = c.job_id"
-        " WHERE c.live = 1 AND j.activity <> 0"
+        f" WHERE c.live = 1 AND j.activity <> {Activity.RUNNING}"
     )
     return [str(row[0]) for row in db.execute(sql)]
 

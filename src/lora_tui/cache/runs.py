@@ -16,11 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from lora_tui import clock
 from lora_tui.cache.downloaded import downloaded_to
-from lora_tui.cache.jobs import RUNNING, get_job
+from lora_tui.cache.jobs import get_job, job_rows
 from lora_tui.cache.live_curves import lacks_earlier, points_read_at
-from lora_tui.cache.metadata import get_sync_state
 from lora_tui.cache.metrics import (
     first_point,
     get_curve,
@@ -33,7 +31,9 @@ from lora_tui.cache.thinning import is_thinned
 from lora_tui.cache.transfer_queue import Transfer, transfers_of
 from lora_tui.cache.weights import get_weight_summary, weights_of_peers
 from lora_tui.curves.series import Logged, Series, from_curve
-from lora_tui.domain import CurvePoint, Model, StepLoss
+from lora_tui.domain import CurvePoint, Job, MetricPoint, Model, StepLoss
+from lora_tui.job_statuses import RUNNING
+from lora_tui.json_values import mapping, text_or_none
 from lora_tui.opinion import (
     Comparison,
     Finding,
@@ -87,25 +87,35 @@ class LiveJudgement:
 def judge_live(
     db: sqlite3.Connection, job_id: str, *, opinion: Opinion | None = None
 ) -> LiveJudgement:
-    """Judge a job that may still run, by its cached points. Of a long run the last ones count.
+    """Judge a job that may still run, by its cached points; of a long run by the last ones.
 
-    `opinion`: one that is still good enough; to form a new one takes seconds for a million points.
+    `opinion`: an earlier one to keep. A new one takes seconds for a million points.
     """
     found = get_job(db, job_id)
-    runs = found is not None and found.job.status in RUNNING
     with gc_paused():
         points = get_points(db, job_id, last=_MOST_JUDGED)
-        synced = get_sync_state(db).last_success
-        now = points_read_at(db) or synced or clock.now()
         first = first_point(db, job_id) if len(points) == _MOST_JUDGED else None
         rating = if_it_ended_now([*([first] if first else []), *points])
         if lacks_earlier(db, job_id):  # the first cached point is not the first of the run
             rating = Rating(None, "The earlier points are still to come.")
         return LiveJudgement(
             opinion or get_opinion(db, job_id),
-            tuple(live_warnings(points, runs=runs, now=now)) if runs else (),
+            tuple(_warnings(db, found.job, points)) if found else (),
             rating,
         )
+
+
+def warnings_of(db: sqlite3.Connection, job: Job) -> list[Finding]:
+    """What is wrong with a job that runs, by its last cached points; the most serious first."""
+    return _warnings(db, job, get_points(db, job.id, last=_MOST_JUDGED))
+
+
+def _warnings(db: sqlite3.Connection, job: Job, points: Sequence[MetricPoint]) -> list[Finding]:
+    if job.status not in RUNNING:
+        return []
+    (row,) = job_rows(db, [job.id], dataset_keys=("format",)) or [{}]
+    facts = RunFacts.of_running_job(job, text_or_none(mapping(row.get("dataset")).get("format")))
+    return live_warnings(points, runs=True, now=points_read_at(db), facts=facts)
 
 
 def get_run_version(db: sqlite3.Connection, job_id: str) -> tuple[object, ...] | None:

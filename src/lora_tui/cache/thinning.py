@@ -2,7 +2,7 @@
 
 These have all columns and tell what the run was like: of each stretch the first point, the lowest
 and the highest loss, the highest gradient norm, points around losses that are not numbers, and the
-evaluations. When such a run is opened, all of its points are fetched again (fetching/curves.py).
+last evaluation. When such a run is opened, all points are fetched again (fetching/curves.py).
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from lora_tui import clock
 from lora_tui.cache import metadata, metrics
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import transaction
+from lora_tui.cache.jobs import Activity
 from lora_tui.cache.sums import SUMMED, checksum
 from lora_tui.clock import timestamp_text
 
@@ -35,7 +36,8 @@ def thin_old_runs(db: sqlite3.Connection, whole_runs: int) -> int:
     sql = (
         "SELECT c.job_id FROM curves c JOIN jobs j ON j.id = c.job_id"
         " WHERE c.total > ? AND c.points_sum IS NOT NULL AND c.thinned_from IS NULL"
-        " AND c.live IS NULL AND c.lacks_earlier IS NULL AND j.activity = 2 AND c.job_id NOT IN"
+        " AND c.live IS NULL AND c.lacks_earlier IS NULL"
+        f" AND j.activity = {Activity.ENDED} AND c.job_id NOT IN"
         " (SELECT k.job_id FROM curves k WHERE k.total > 0"
         " ORDER BY k.last_timestamp DESC LIMIT ?)"
     )
@@ -47,7 +49,7 @@ def thin_old_runs(db: sqlite3.Connection, whole_runs: int) -> int:
 
 
 def thin_if_due(db: sqlite3.Connection, whole_runs: int) -> None:
-    """Thin old runs once a day: one that was opened meanwhile keeps its points until then."""
+    """Thin old runs once a day, so one that was opened keeps its points for a day at most."""
     if metadata.is_due(db, _THINNED, THIN_EVERY):
         thin_old_runs(db, whole_runs)
         with transaction(db):
@@ -68,7 +70,7 @@ def thinned_points(db: sqlite3.Connection, job_id: str) -> tuple[int, int] | Non
 
 
 def _thin(db: sqlite3.Connection, job_id: str) -> None:
-    """Keep the points that tell most; the drawn curve stays as it is."""
+    """Drop all but a few points of each stretch; the drawn curve stays as it is."""
     found = db.execute(
         "SELECT rowid, training_loss, validation_loss, gradient_norm FROM metrics"
         " WHERE job_id = ? ORDER BY timestamp, id",
@@ -77,7 +79,7 @@ def _thin(db: sqlite3.Connection, job_id: str) -> None:
     length = -(-len(found) // STRETCHES)
     kept = {found[-1][0]} if found else set()
     for start in range(0, len(found), length):
-        kept |= _telling(found[start : start + length])
+        kept |= _kept_points(found[start : start + length])
     db.execute("CREATE TEMP TABLE IF NOT EXISTS kept_points (n INTEGER PRIMARY KEY)")
     db.execute("DELETE FROM temp.kept_points")
     db.executemany("INSERT INTO temp.kept_points (n) VALUES (?)", [(number,) for number in kept])
@@ -101,8 +103,8 @@ def _note_thinned(db: sqlite3.Connection, job_id: str, total: int) -> None:
     )
 
 
-def _telling(rows: Sequence[sqlite3.Row]) -> set[int]:
-    """The row numbers of the points that stay, of one stretch."""
+def _kept_points(rows: Sequence[sqlite3.Row]) -> set[int]:
+    """The row numbers of the points of one stretch that stay."""
     losses = [(row[1], row[0]) for row in rows if row[1] is not None]
     gradients = [(row[3], row[0]) for row in rows if isinstance(row[3], float)]
     broken = [row[0] for row in rows if row[1] is None]

@@ -41,13 +41,14 @@ _MOST_POINTS: Final = 2_000
 
 
 def live_warnings(
-    points: Sequence[LivePoint], *, runs: bool, now: datetime, facts: RunFacts = _NO_FACTS
+    points: Sequence[LivePoint], *, runs: bool, now: datetime | None, facts: RunFacts = _NO_FACTS
 ) -> list[Finding]:
     """What is wrong with a run, the most serious first; empty while nothing is.
 
-    `points` are in the order in which they were logged. `now` is the time at which they were
-    complete: of the last answer of the server, not of this machine, which may be offline. `runs`
-    says whether the job still runs: else nothing is said of what has stopped.
+    `points` are in the order in which they were logged. `now` is the time until which they are
+    complete: the server's, not that of this machine, which may be offline; None if it is unknown,
+    and then no run is said to have stalled. `runs`: whether the job still runs; else neither a
+    stall nor an idle GPU is a warning.
     """
     if not points:
         return []
@@ -59,7 +60,7 @@ def live_warnings(
     if not findings:
         findings += _validation_turned(run, facts)
     if runs:
-        findings += _stalled(points, now) or _gpu_idle(points)
+        findings += (_stalled(points, now) if now else []) or _gpu_idle(points)
     return sorted(findings, key=lambda finding: -finding.severity)
 
 

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from lora_tui.domain import Model
+from lora_tui.domain import Job, Model
 
 _CHAT_WORDS: Final = frozenset(
     (
@@ -46,6 +46,17 @@ class RunFacts:
             is_chat=is_chat_format(model.dataset.format if model.dataset else None),
             weights_step=training.weights_step,
             weights_step_is_certain=training.weights_step_is_certain,
+        )
+
+    @classmethod
+    def of_running_job(cls, job: Job, dataset_format: str | None) -> RunFacts:
+        """The facts about a job that goes on; `epochs` are those that are done so far."""
+        epochs, share = job.total_epochs or job.hyperparameters.epochs, None
+        if job.current_step is not None and job.total_steps and job.total_steps > 0:
+            share = job.current_step / job.total_steps
+        done = epochs * share if epochs is not None and share is not None else None
+        return cls(
+            epochs=done if done and done > 0 else None, is_chat=is_chat_format(dataset_format)
         )
 
     @property
