@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lora_tui import clock, formats
 from lora_tui.alerts.harvest_events import HarvestAlerts
@@ -21,6 +21,9 @@ from lora_tui.harvest.ledger import Ledger, ledger_path
 from lora_tui.harvest.ledger_schema import JobState, State
 from lora_tui.harvest.loop import run_forever, run_once
 from lora_tui.json_values import json_text
+
+if TYPE_CHECKING:
+    from lora_tui.harvest.monitoring import HealthFile
 
 _ORDER = (State.RUNNING, State.WAITING, State.FAILED, State.DEAD, State.DONE)
 
@@ -37,16 +40,7 @@ def run(context: Context) -> None:
         harvester = stack.enter_context(closing(connect(context.profile)))
         listeners: list[Callable[[Event], None]] = [_printer(context)]
         if arguments.health_file:
-            from lora_tui.harvest.monitoring import HealthFile
-
-            health_file = Path(arguments.health_file)
-            if health_file.exists() and not health_file.is_file():  # it would be overwritten
-                raise UsageError(
-                    "--health-file is not a regular file",
-                    details=str(health_file),
-                    remedy="choose another path",
-                )
-            health = HealthFile(health_file)
+            health = _health_file(Path(arguments.health_file))
             harvester = replace(harvester, beat=health.beat)
             listeners.append(health.note)
         if arguments.metrics_port:
@@ -86,6 +80,17 @@ def run(context: Context) -> None:
             f"{result.failed} of {result.failed + result.harvested} jobs failed",
             remedy="the reasons are above; `lora-tui harvest status` shows when they are retried",
         )
+
+
+def _health_file(path: Path) -> HealthFile:
+    """The file of `--health-file`. Raises UsageError where it would overwrite something else."""
+    from lora_tui.harvest.monitoring import HealthFile
+
+    if path.exists() and not path.is_file():
+        raise UsageError(
+            "--health-file is not a regular file", details=str(path), remedy="choose another path"
+        )
+    return HealthFile(path)
 
 
 def status(context: Context) -> None:

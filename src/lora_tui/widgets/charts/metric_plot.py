@@ -146,14 +146,20 @@ def draw_stack(
                 any(any(layer.masks) for layer, _, letter in layers if letter in BELOW_AXIS),
             )
         )
-        low, per_cell = reach[0], (frame.grid.columns - 1) / (reach[1] - reach[0])
-        for line in part.lines:
-            for x, number in zip(line.xs, line.numbers, strict=True):
-                if low <= x <= reach[1]:
-                    cell = round((x - low) * per_cell) // frame.grid.across
-                    if columns.get(cell, -1) < number:
-                        columns[cell] = number
+        _note_columns(columns, part, reach, frame)
     return Stack(tuple(plots), left, max(0, width - left), reach, columns)
+
+
+def _note_columns(columns: dict[int, int], part: _Part, reach: Window, frame: PlotFrame) -> None:
+    """Note for each cell the last point that is drawn in it, where none later is noted yet."""
+    (low, high), grid = reach, frame.grid
+    per_cell = (grid.columns - 1) / (high - low)
+    for line in part.lines:
+        for x, number in zip(line.xs, line.numbers, strict=True):
+            if low <= x <= high:
+                cell = round((x - low) * per_cell) // grid.across
+                if columns.get(cell, -1) < number:
+                    columns[cell] = number
 
 
 def _ticks(run: MetricRun, axis: Axis, reach: Window, width: int) -> Ticks:
