@@ -18,7 +18,7 @@ _AT_ONCE: Final = 20_000
 _FIRST_POINTS: Final = 200
 
 
-class Mark(NamedTuple):
+class Position(NamedTuple):
     """How far a run has been read."""
 
     timestamp: str
@@ -32,7 +32,7 @@ class ReadRun(NamedTuple):
     """A run that was read as a whole."""
 
     run: MetricRun
-    mark: Mark | None
+    position: Position | None
     """None where nothing can be added: no points are cached, at most a reduced curve."""
 
 
@@ -50,7 +50,7 @@ class Points(NamedTuple):
     epochs: Sequence[float | None]
     seconds: Sequence[float | None]
     values: dict[str, Sequence[float | None]]
-    mark: Mark
+    position: Position
 
 
 class LoggedPoint(NamedTuple):
@@ -82,12 +82,14 @@ def read_metrics(db: sqlite3.Connection, job_id: str) -> ReadRun:
     """Read a run; without points its reduced curve. Takes seconds for a million points."""
     columns = metric_columns(db)
     run = _empty_run(db, columns, job_id)
-    mark: Mark | None = None
+    position: Position | None = None
     with gc_paused():
         for points in _points(db, columns, job_id, None):
             run.add(points.steps, points.epochs, points.seconds, points.values)
-            mark = points.mark
-    return ReadRun(run, mark) if mark is not None else ReadRun(read_reduced(db, job_id), None)
+            position = points.position
+    if position is None:
+        return ReadRun(read_reduced(db, job_id), None)
+    return ReadRun(run, position)
 
 
 def read_reduced(db: sqlite3.Connection, job_id: str) -> MetricRun:
@@ -117,12 +119,14 @@ def _empty_run(db: sqlite3.Connection, columns: Sequence[str], job_id: str) -> M
     return MetricRun(columns, total_steps=steps, total_epochs=epochs)
 
 
-def read_newer(db: sqlite3.Connection, job_id: str, mark: Mark, known: int) -> list[Points] | None:
-    """Read the points after `mark`; None where others have changed, so that all must be read.
+def read_newer(
+    db: sqlite3.Connection, job_id: str, position: Position, known: int
+) -> list[Points] | None:
+    """Read the points after `position`; None where earlier ones came or went: then read all.
 
     `known`: how many points were read so far.
     """
-    found = list(_points(db, metric_columns(db), job_id, mark))
+    found = list(_points(db, metric_columns(db), job_id, position))
     (total,) = db.execute("SELECT count(*) FROM metrics WHERE job_id = ?", [job_id]).fetchone()
     return found if total == known + sum(len(points.steps) for points in found) else None
 
@@ -155,7 +159,7 @@ def read_metric(db: sqlite3.Connection, job_id: str, column: str) -> Series:
 
 
 def _points(
-    db: sqlite3.Connection, columns: Sequence[str], job_id: str, after: Mark | None
+    db: sqlite3.Connection, columns: Sequence[str], job_id: str, after: Position | None
 ) -> Iterator[Points]:
     """The points in order, many at once."""
     sql = f"SELECT timestamp, id, step, epoch, {_quoted(columns)} FROM metrics WHERE job_id = ?"
@@ -178,7 +182,7 @@ def _points(
             epochs,
             seconds,
             {name: _numbers(column) for name, column in zip(columns, metrics, strict=True)},
-            Mark(times[-1], ids[-1], start),
+            Position(times[-1], ids[-1], start),
         )
 
 

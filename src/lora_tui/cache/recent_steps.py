@@ -13,9 +13,9 @@ from lora_tui.domain.run_progress import RECENT_SECONDS
 def recent_steps(
     db: sqlite3.Connection, job_id: str, seconds: float = RECENT_SECONDS
 ) -> list[tuple[datetime, float]]:
-    """Time and step of two points: the last one, and the first of so many seconds before it.
+    """Time and step of two points: the first of the last so many seconds, and the last one.
 
-    Empty where there is none. Those between are not read: a list shows many runs.
+    Empty without points. Those between the two are not read, because a list shows many runs.
     """
     sql = "SELECT timestamp, step FROM metrics WHERE job_id = ? AND step IS NOT NULL"
     last = db.execute(f"{sql} ORDER BY timestamp DESC, id DESC LIMIT 1", [job_id]).fetchone()

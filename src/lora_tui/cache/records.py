@@ -149,5 +149,6 @@ def row_of(values: Sequence[Any]) -> Row:
 
 
 def moment_text(row: Row, key: str) -> str | None:
+    """A timestamp of a row in the form of `timestamp_text`; None where it is none."""
     moment = parse_timestamp(row.get(key))
     return None if moment is None else timestamp_text(moment)

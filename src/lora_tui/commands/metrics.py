@@ -62,7 +62,7 @@ def metrics(context: Context) -> None:
         columns = metric_columns(db)
         points = (
             logged_points(db, target.job_id, columns)
-            if found.mark is not None
+            if found.position is not None
             else _of_curve(found.run, columns)
         )
         if context.json:
@@ -84,7 +84,7 @@ def metrics(context: Context) -> None:
             f"Of this old run {kept} of {total} points are kept; without --offline all come."
         )
     for remark in _remarks(
-        found.run, failure, is_reduced=found.mark is None, offline=context.arguments.offline
+        found.run, failure, is_reduced=found.position is None, offline=context.arguments.offline
     ):
         context.say(remark)
 

@@ -122,7 +122,7 @@ class Writers:
         self._ask("sync", full=full, scheduled=scheduled)
 
     def load_curve(self, job_id: str) -> None:
-        """Fetch new metric points of a job whose model is shown."""
+        """Fetch new metric points of a job whose page, or whose model's page, is shown."""
         self._ask("load_curve", job_id=job_id)
 
     def mark_notification_read(self, notification_id: str) -> None:

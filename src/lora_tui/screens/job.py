@@ -244,7 +244,7 @@ class JobScreen(MetricsScreen):
 
     def _show_timeline(self) -> None:
         if self._job is not None:
-            start = self._read.mark.start if self._read and self._read.mark else None
+            start = self._read.position.start if self._read and self._read.position else None
             made = self._model.created_at if self._model else None
             run = self._read.run if self._read else None
             if lacks_earlier(self.db, self.job_id):

@@ -87,14 +87,14 @@ class MetricsScreen(ChartScreen):
             return
         known = self._read if totals == self._totals else None
         self._version, self._totals = version, totals
-        if known is None or known.mark is None:
+        if known is None or known.position is None:
             read = partial(read_metrics, job_id=self._run_job)
             self.read(read, self._take_run, exclusive="run")
             return
-        mark, points = known.mark, len(known.run)
+        position, points = known.position, len(known.run)
 
         def newer(db: sqlite3.Connection) -> ReadRun | list[Points]:
-            found = read_newer(db, self._run_job, mark, points)
+            found = read_newer(db, self._run_job, position, points)
             return read_metrics(db, self._run_job) if found is None else found
 
         self.read(newer, self._take_newer, exclusive="run")
@@ -108,7 +108,7 @@ class MetricsScreen(ChartScreen):
         run = self._read.run
         for points in found:
             run.add(points.steps, points.epochs, points.seconds, points.values)
-            self._read = ReadRun(run, points.mark)
+            self._read = ReadRun(run, points.position)
         self._take_run(self._read)
 
     def _take_run(self, read: ReadRun) -> None:

@@ -13,7 +13,7 @@ from lora_tui.widgets.row_view import Rows, row_styles
 
 
 class JobTable(RowTable[JobRow]):
-    """The lines of running jobs can be drawn again while the others stay."""
+    """The list of jobs; as time passes, only the lines of running ones are drawn again."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = row_styles("active", "waiting", "done", "failed")
     BINDINGS: ClassVar[list[BindingType]] = [

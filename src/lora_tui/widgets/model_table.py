@@ -14,7 +14,7 @@ from lora_tui.widgets.row_view import Rows
 
 
 class ModelTable(RowTable[ModelSummary]):
-    """Its rows can be marked."""
+    """The list of models; its rows can be marked."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         bound("list.open", "open", "Open", tooltip="Open the model under the cursor"),

@@ -10,7 +10,7 @@ from lora_tui.widgets.styled_lines import Span
 
 Row = TypeVar("Row")
 WIDE: Final = 100
-"""From this width on columns are two cells apart and a convergence has its symbol."""
+"""From this width on columns are two cells apart, and cells have room for more than a word."""
 ROOMY: Final = 160
 """From this width on long texts get more room before more columns do."""
 

@@ -1,7 +1,7 @@
-"""How a live run goes: its points one by one, and how it ends.
+"""The course of a live run: each of its points, and how it ends.
 
-All of it depends on the job's row and the number of the point, so a run goes on where it was after
-the sandbox starts again.
+All of it is derived from the job's row and the number of the point, so a run continues where it was
+when the sandbox starts again.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class Course:
         return self.family == FAILS and index >= _FAILS_AT * self.points
 
     def row(self, index: int, scale: float, moment: str) -> dict[str, Any]:
-        """The row of `metrics_points` of this point. `scale`: the run's loss by the typical one."""
+        """The row of `metrics_points` of this point. `scale`: from the method `scale`."""
         point = point_of(
             self.family,
             index / self.points,
@@ -88,7 +88,7 @@ class Course:
         }
 
     def scale(self, logged: Sequence[Mapping[str, Any]]) -> float:
-        """The run's loss so far by the typical one of its family, from its last points."""
+        """The loss of the last points, divided by the typical loss of the family."""
         if not logged:
             return random.Random(f"{self.job_id}/scale").uniform(0.95, 1.05)
         pairs = [

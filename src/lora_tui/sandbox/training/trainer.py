@@ -61,7 +61,7 @@ class Trainer:
             self._thread.join()
 
     def train(self, seconds: int) -> None:
-        """What happens in so many seconds, at once: for tests. The last one is now."""
+        """Do at once what happens in so many seconds, of which the last is now; for tests."""
         now = self._backend.now()
         self.fail_lost_runs(now)
         for ago in range(seconds - 1, -1, -1):
