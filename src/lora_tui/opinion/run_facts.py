@@ -56,7 +56,9 @@ class RunFacts:
             share = job.current_step / job.total_steps
         done = epochs * share if epochs is not None and share is not None else None
         return cls(
-            epochs=done if done and done > 0 else None, is_chat=is_chat_format(dataset_format)
+            epochs=done if done and done > 0 else None,
+            is_chat=is_chat_format(dataset_format),
+            is_rated=False,
         )
 
     @property
