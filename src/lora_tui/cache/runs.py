@@ -32,7 +32,7 @@ from lora_tui.cache.transfer_queue import Transfer, transfers_of
 from lora_tui.cache.weights import get_weight_summary, weights_of_peers
 from lora_tui.curves.series import Logged, Series, from_curve
 from lora_tui.domain import CurvePoint, Job, MetricPoint, Model, StepLoss
-from lora_tui.job_statuses import RUNNING
+from lora_tui.domain.job_statuses import RUNNING
 from lora_tui.json_values import mapping, text_or_none
 from lora_tui.opinion import (
     Comparison,

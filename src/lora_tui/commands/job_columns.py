@@ -7,10 +7,10 @@ from datetime import datetime
 from typing import Final, NamedTuple
 
 from lora_tui import formats
-from lora_tui.cache.jobs import RUNNING
 from lora_tui.commands.style import Style
 from lora_tui.commands.table import Column
 from lora_tui.domain import Job, RunProgress, age_begins, attempts_of, reason_of
+from lora_tui.domain.job_statuses import RUNNING
 from lora_tui.errors import UsageError
 from lora_tui.text import fit
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 from lora_tui import clock, formats
 from lora_tui.cache import jobs, metadata
 from lora_tui.cache.facets import job_facets
-from lora_tui.cache.jobs import RUNNING, STATUSES, JobList, JobQuery, JobSort, JobSummary
+from lora_tui.cache.jobs import JobList, JobQuery, JobSort, JobSummary
 from lora_tui.cache.recent_steps import recent_steps
 from lora_tui.commands import job_columns
 from lora_tui.commands.context import CACHE_REBUILT, Context
@@ -19,11 +19,12 @@ from lora_tui.commands.job_columns import JobColumn, JobLine
 from lora_tui.commands.style import Style, style_of, width_of
 from lora_tui.commands.table import table_lines
 from lora_tui.domain import attempts_of, progress_of, reason_of
+from lora_tui.domain.job_statuses import ACTIVE, ENDED, RUNNING, STATUSES
 from lora_tui.errors import UsageError
 
 _GROUPS: Final = {
-    "active": {*RUNNING, *jobs.QUEUED},
-    "ended": {*jobs.FINISHED},
+    "active": {*ACTIVE},
+    "ended": {*ENDED},
 }
 """What `--status` takes beside the statuses themselves."""
 

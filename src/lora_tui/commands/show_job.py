@@ -7,7 +7,6 @@ from typing import Final
 
 from lora_tui import clock, formats
 from lora_tui.cache import jobs, models
-from lora_tui.cache.jobs import RUNNING
 from lora_tui.cache.runs import LiveJudgement, judge_live
 from lora_tui.commands import job_columns
 from lora_tui.commands.context import Context, resolve_job
@@ -16,6 +15,7 @@ from lora_tui.commands.jobs import as_data, job_lines
 from lora_tui.commands.show import setting_lines
 from lora_tui.commands.style import Style, style_of, width_of
 from lora_tui.domain import Job, RunProgress, attempts_of
+from lora_tui.domain.job_statuses import RUNNING
 from lora_tui.domain.outcome import NO_REASON
 
 _LABEL_WIDTH: Final = 20

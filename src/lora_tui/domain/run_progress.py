@@ -17,14 +17,13 @@ _CLOCKS_DIFFER: Final = timedelta(minutes=2)
 """A time that is further in the future is no accident of two clocks."""
 _LONGEST: Final = 10 * 365 * 86_400.0
 """Seconds; a longer time comes from nonsense in the row."""
-_RUNNING: Final = ("running", "initializing")
 _LEAST_SHARE: Final = 0.02
 """Before this share of a run its whole cost is not extrapolated."""
 
 
 @dataclass(frozen=True)
 class RunProgress:
-    """Of one job, at one moment."""
+    """How far one job is at one moment."""
 
     share: float | None
     """From 0 to 1; None if unknown."""
@@ -34,7 +33,7 @@ class RunProgress:
     """Seconds since the start, until the end of the run if it has ended; None if a time is unknown
     or is one that no run can have."""
     left: float | None
-    """Seconds, about; None if it does not run, or nothing tells."""
+    """Estimated seconds until the end; None if it does not run, or its pace is unknown."""
     pace: float | None
     """Steps a second of the last minutes; None if unknown."""
     cost: float | None
@@ -48,7 +47,7 @@ def progress_of(
     job: Job, now: datetime, recent: Sequence[tuple[datetime, float]] = ()
 ) -> RunProgress:
     """How far a job is. `recent`: time and step of its points of the last minutes, in order."""
-    runs = job.status in _RUNNING
+    runs = job.status in RUNNING
     step, total = _known(job.current_step, least=0), _known(job.total_steps, least=1)
     if recent:
         step = max(step or 0, int(recent[-1][1]))

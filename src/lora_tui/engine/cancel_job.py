@@ -12,6 +12,7 @@ from typing import Final
 from lora_tui.cache.jobs import NOT_FOUND, get_job
 from lora_tui.config.table import Profile
 from lora_tui.domain import Job
+from lora_tui.domain.job_statuses import ACTIVE
 from lora_tui.errors import ConfigError, NotFoundError, UsageError
 from lora_tui.gateway.gpu import (
     MalformedJobError,
@@ -21,8 +22,6 @@ from lora_tui.gateway.gpu import (
 )
 from lora_tui.text import terminal_safe
 
-ACTIVE: Final = ("queued", "initializing", "running")
-"""States of a job that can be cancelled."""
 REQUESTED: Final = (
     "The GPU worker cancels the job. Its status changes here once the pipeline has written it."
 )

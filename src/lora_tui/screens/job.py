@@ -12,13 +12,13 @@ from textual.binding import BindingType
 
 from lora_tui import clock
 from lora_tui.cache.changes import Topic
-from lora_tui.cache.jobs import FINISHED, QUEUED, RUNNING, get_job
+from lora_tui.cache.jobs import get_job
 from lora_tui.cache.live_curves import lacks_earlier
 from lora_tui.cache.models import model_of_job
 from lora_tui.cache.recent_steps import recent_steps
 from lora_tui.cache.runs import LiveJudgement, judge_live
 from lora_tui.domain import Job, Model
-from lora_tui.domain.job_statuses import RUNNING
+from lora_tui.domain.job_statuses import ENDED, QUEUED, RUNNING
 from lora_tui.domain.run_progress import progress_of
 from lora_tui.opinion import Comparison, Kind, Severity, compare_with_rating
 from lora_tui.screens.cancel_job import ask_to_cancel, can_cancel
@@ -171,7 +171,7 @@ class JobScreen(MetricsScreen):
     @property
     def nothing_logged(self) -> str:
         """Said of a run without points."""
-        ended = self._job is not None and self._job.status in FINISHED
+        ended = self._job is not None and self._job.status in ENDED
         return "Nothing was logged" if ended else "Nothing was logged yet"
 
     def run_read(self) -> None:

@@ -7,8 +7,9 @@ from datetime import datetime
 from typing import Final, NamedTuple
 
 from lora_tui import clock, formats
-from lora_tui.cache.jobs import RUNNING, JobSort
+from lora_tui.cache.jobs import JobSort
 from lora_tui.domain import Job, RunProgress, age_begins, attempts_of, progress_of, reason_of
+from lora_tui.domain.job_statuses import RUNNING
 from lora_tui.widgets.charts.sparkline import sparkline
 from lora_tui.widgets.job_status import status_span
 from lora_tui.widgets.row_columns import Column, ColumnSet, RenderContext

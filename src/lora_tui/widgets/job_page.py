@@ -11,6 +11,7 @@ from rich.cells import cell_len
 from lora_tui import formats
 from lora_tui.curves.metrics_series import VALIDATION, MetricRun
 from lora_tui.domain import Job, RunProgress, attempts_of, reason_of
+from lora_tui.domain.job_statuses import RUNNING
 from lora_tui.opinion import Finding
 from lora_tui.widgets.cells import fit, normalize_width, wrap
 from lora_tui.widgets.job_status import status_span
@@ -122,7 +123,7 @@ def progress_facts(job: Job, progress: RunProgress) -> list[Span]:
     if job.current_epoch is not None:
         of = "" if job.total_epochs is None else f" of {formats.number(job.total_epochs)}"
         facts.append((f"epoch {formats.number(job.current_epoch)}{of}", "value"))
-    if progress.pace is not None and job.status in ("running", "initializing"):
+    if progress.pace is not None and job.status in RUNNING:
         facts.append((formats.pace(progress.pace), "muted"))
     if job.stage and job.stage.lower() != job.status:
         facts.append((job.stage, "muted"))
@@ -133,7 +134,7 @@ def time_and_cost(job: Job, progress: RunProgress) -> list[Span]:
     """Time passed and left, cost so far and of the whole run: only what is known."""
     facts: list[Span] = []
     if progress.elapsed is not None:
-        ended = job.status not in ("running", "initializing")
+        ended = job.status not in RUNNING
         words = "took" if ended else "running for"
         facts.append((f"{words} {formats.duration(progress.elapsed)}", "value"))
     if progress.left is not None:
