@@ -78,6 +78,23 @@ def test_what_ended_before_alerts_began_is_not_told(db: sqlite3.Connection, put:
     assert due(db) == []
 
 
+def test_the_newest_of_very_many_ended_runs_is_told(db: sqlite3.Connection, put: Put) -> None:
+    with transaction(db, Topic.JOBS):
+        rows = [
+            {
+                "id": f"{number:08}-0000-4000-8000-000000000000",
+                "status": "failed",
+                "completed_at": timestamp_text(NOW - timedelta(hours=2, seconds=number)),
+            }
+            for number in range(1_200)
+        ]
+        jobs.put_jobs(db, rows)
+    put("failed", ended=1)
+    found = due(db)
+    assert found[-1].job_id == "0000abcd-0000-4000-8000-000000000000"
+    assert [alert.at for alert in found] == sorted(alert.at for alert in found)
+
+
 def test_a_finished_run_comes_with_its_stars(db: sqlite3.Connection, put: Put) -> None:
     put("completed", ended=5, artifact_id="m1")
     with transaction(db, Topic.MODELS):

@@ -28,7 +28,7 @@ _GRACE: Final = timedelta(minutes=15)
 """After the worker has dropped a result, somebody who fetched it in time may still store it."""
 _RESULT_KEPT: Final = timedelta(seconds=RESULT_SECONDS) + _GRACE
 _MOST_OF_A_KIND: Final = 200
-"""Events of one round; the next round has the others."""
+"""Events of one round."""
 
 
 def due_alerts(
@@ -102,13 +102,16 @@ def name_of(job: Job) -> str:
 
 
 def _ended(db: sqlite3.Connection, since: datetime) -> list[Job]:
-    """Jobs that ended from `since` on, also in the future of this machine's clock."""
+    """Jobs that ended from `since` on, also in the future of this machine's clock.
+
+    Of very many the newest: the others were told when they were that.
+    """
     rows = db.execute(
         "SELECT id FROM jobs WHERE status IN ('completed', 'failed') AND completed_at >= ?"
-        " ORDER BY completed_at, id LIMIT ?",
+        " ORDER BY completed_at DESC, id DESC LIMIT ?",
         [timestamp_text(since), 5 * _MOST_OF_A_KIND],
     ).fetchall()
-    found = (get_job(db, str(row[0])) for row in rows)
+    found = (get_job(db, str(row[0])) for row in reversed(rows))
     return [summary.job for summary in found if summary is not None]
 
 
