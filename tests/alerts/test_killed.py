@@ -103,3 +103,15 @@ def test_each_event_arrives_and_at_most_one_repeats_after_kill_9(
     repeats = len(webhook.got) + len(commanded) - 2 * ALERTS
     assert repeats == 1  # what was sent last, over one channel
     assert max(times.values()) <= 2
+
+
+def test_two_senders_of_one_project_at_once_repeat_nothing(
+    environment: Mapping[str, str], webhook: Webhook, tmp_path: Path
+) -> None:
+    both = [
+        subprocess.Popen([sys.executable, "-c", _SENDER, "0", "read anew"], env=dict(environment))
+        for _ in range(2)
+    ]
+    assert [process.wait(120) for process in both] == [0, 0]
+    assert len({body["event_id"] for body in webhook.got}) == len(webhook.got) == ALERTS
+    assert len((tmp_path / "commanded").read_text().splitlines()) == ALERTS
