@@ -23,6 +23,7 @@ from lora_tui.alerts import command, sender
 from lora_tui.alerts import webhook as webhooks
 from lora_tui.alerts.alert import Alert, Kind, Project, Shape, body_of, event_id, shape_of
 from lora_tui.alerts.command import AlertCommandError, run_command
+from lora_tui.alerts.due import lost
 from lora_tui.alerts.sender import AlertSender, project_of, required_channels
 from lora_tui.alerts.sent import MOST, keep, open_sent
 from lora_tui.config.table import Profile
@@ -163,6 +164,19 @@ def test_an_event_is_sent_once_also_by_another_process(profile: Profile, webhook
     assert AlertSender(profile).send_new([alert(1), alert(2)]) == 2
     assert AlertSender(profile).send_new([alert(1), alert(2), alert(3)]) == 1
     assert [body["event_id"] for body in webhook.got] == [alert(n).event_id for n in (1, 2, 3)]
+
+
+def test_a_result_is_not_said_to_be_lost_once_its_model_was_told(
+    profile: Profile, webhook: Webhook
+) -> None:
+    project = project_of(profile)
+    finished = alert(event_id=event_id(project, Kind.FINISHED, "job"), kind=Kind.FINISHED)
+    gone = lost("job", "name", "No model was made of it", project, clock.now())
+    assert AlertSender(profile).send_new([finished]) == 1
+    assert AlertSender(profile).send_new([gone]) == 0  # somebody has deleted the model
+    other = lost("other", "name", "No model was made of it", project, clock.now())
+    assert AlertSender(profile).send_new([other]) == 1
+    assert [body["kind"] for body in webhook.got] == ["job_finished", "result_lost"]
 
 
 def test_while_one_process_sends_another_does_nothing(profile: Profile, webhook: Webhook) -> None:

@@ -59,6 +59,8 @@ class Alert:
     job_id: str | None = None
     model_id: str | None = None
     details: Mapping[str, Detail] = field(default_factory=dict)
+    unless: str | None = None
+    """The id of an event that contradicts this one: it is not sent after that."""
 
 
 _GOOD: Final = 0x2E9E5B

@@ -78,6 +78,7 @@ def lost(job_id: str, name: str, reason: str, project: Project, now: datetime) -
         at=now,
         project=project.name,
         job_id=job_id,
+        unless=event_id(project, Kind.FINISHED, job_id),  # somebody has deleted the model since
     )
 
 

@@ -188,7 +188,11 @@ class AlertSender:
             def everywhere(alert: Alert) -> bool:
                 return all(sent.has(alert.event_id, name) for name in names)
 
-            waiting = [alert for alert in batch if not everywhere(alert)]
+            waiting = [
+                alert
+                for alert in batch
+                if not everywhere(alert) and (alert.unless is None or alert.unless not in sent)
+            ]
             for channel in channels:
                 self._send_over(channel, waiting, sent, names)
             return sum(map(everywhere, waiting))
