@@ -133,6 +133,17 @@ async def test_why_the_total_is_less_than_its_parts_is_said(
         assert "$462.75 of run costs was billed, and counts as records" in text
 
 
+async def test_no_line_of_the_remarks_begins_with_a_separator(
+    library: Library, open_app: Open
+) -> None:
+    costly_runs(library)
+    app = open_app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        lines = [line.strip() for line in (await opened(app, pilot)).splitlines()]
+        assert any("1 run without a known cost" in line for line in lines)
+        assert not [line for line in lines if line.startswith("·")]
+
+
 async def test_a_key_groups_by_another_kind_and_another_goes_back(
     spent: Library, open_app: Open
 ) -> None:

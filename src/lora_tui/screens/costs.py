@@ -245,8 +245,9 @@ class CostsScreen(ListScreen[Line]):
 
 
 def _paragraph(text: str, width: int, style: str) -> Iterator[tuple[str, str]]:
+    """The lines of a text; none begins with what separates two sentences."""
     for line in wrap(text, width):
-        yield f"{line}\n", style
+        yield f"{line.removeprefix('· ').removeprefix('- ')}\n", style
 
 
 def _content(row: TableRow) -> Content:
