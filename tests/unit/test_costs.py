@@ -119,7 +119,13 @@ def test_datasets_of_the_same_name_are_told_apart() -> None:
 
 def test_what_is_not_known_is_said() -> None:
     sums = Sums(
-        runs=9, counted=5_000_000, unknown=3, unknown_records=1, failed_runs=1, failed=500_000
+        runs=9,
+        run_cost=5_000_000,
+        counted=5_000_000,
+        unknown=3,
+        unknown_records=1,
+        failed_runs=1,
+        failed=500_000,
     )
     assert remarks(combine(By.GPU, Period(), {Group("x", True): [sums]}, {})) == [
         "1 failed or cancelled run: $0.50",
