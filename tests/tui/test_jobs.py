@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import closing
 from datetime import timedelta
 from typing import Any
@@ -18,7 +19,7 @@ from lora_tui.cache.jobs import JobSort, delete_jobs
 from lora_tui.clock import timestamp_text
 from lora_tui.screens.jobs import JobsScreen
 from lora_tui.screens.models import ModelsScreen
-from lora_tui.widgets.job_columns import JOB_COLUMNS
+from lora_tui.widgets.job_columns import JOB_COLUMNS, JobRow
 from lora_tui.widgets.states import OfflineBanner
 from tests.tui.conftest import Open, screen_text, toasts, type_at_once, until
 from tests.tui.library import HOSTILE_NAMES, NOW, Library, identifier, notice_row
@@ -119,6 +120,42 @@ async def test_times_go_on_while_a_job_runs_and_only_its_line_is_drawn(
         monkeypatch.undo()
 
 
+async def test_new_points_of_many_runs_are_read_once_and_drawn_in_parts(
+    library: Library, open_app: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library.put_jobs(*(run_row(number, "running") for number in range(12)))
+    app = open_app()
+    async with app.run_test(size=(120, 36)) as pilot:
+        await pilot.press("w")
+        screen = jobs(app)
+        fetch, fetched, at_once, drawn = screen.rows.fetch, [0], [0], set[int]()
+        frame: list[int] = []
+
+        def counted(offset: int, limit: int) -> Sequence[JobRow]:
+            fetched[0] += 1
+            return fetch(offset, limit)
+
+        def noted(y: int, count: int = 1) -> None:
+            frame.append(y)
+            drawn.add(y)
+
+        monkeypatch.setattr(screen.rows, "fetch", counted)
+        monkeypatch.setattr(screen.view, "refresh_lines", noted)
+        tick = screen.view.tick
+
+        def measured(part: int = 0, parts: int = 1, *, everything: bool = False) -> None:
+            frame.clear()
+            tick(part, parts, everything=everything)
+            at_once[0] = max(at_once[0], len(frame))
+
+        monkeypatch.setattr(screen.view, "tick", measured)
+        for _ in range(12):
+            screen.cache_changed(frozenset({Topic.CURVES}))
+        await until(pilot, lambda: fetched[0] > 0 and len(drawn) == 12)
+        assert fetched == [1]
+        assert at_once == [2]
+
+
 async def test_nothing_ticks_while_nothing_runs(library: Library, open_app: Open) -> None:
     library.fill(count=2)
     library.put_jobs(run_row(3, "completed"), run_row(2, "queued"))
@@ -169,8 +206,7 @@ async def test_new_points_show_a_new_time_left(library: Library, app: LoraTuiApp
         assert "about 8 min" in line_of(app, "● running")
         log_points(library, identifier("run", 0), count=61, ends_at=1400)
         app.poll_cache()
-        await pilot.pause()
-        assert "under 1 min" in line_of(app, "● running")
+        await until(pilot, lambda: "under 1 min" in line_of(app, "● running"))
         assert "93 %" in line_of(app, "● running")
 
 

@@ -36,7 +36,10 @@ from lora_tui.widgets.job_table import JobTable
 from lora_tui.widgets.row_view import Rows
 from lora_tui.widgets.screen_bars import KeyBar, StatusBar, TitleBar
 
-_TICK_SECONDS: Final = 2.0
+_TICK_SECONDS: Final = 0.25
+_PARTS: Final = 8
+"""Each line of a running job is drawn every two seconds, an eighth of them at a time: a key waits
+for few."""
 _LISTED: Final = frozenset({Topic.JOBS, Topic.DATASETS})
 """Changes of these topics may change which jobs are listed, and their order."""
 
@@ -83,6 +86,11 @@ class JobsScreen(TableScreen):
         self._everything = 0
         self._ticking: Timer | None = None
         """Draws the running jobs again; paused while none runs."""
+        self._part = 0
+        """Of `_PARTS`: the lines that were drawn last."""
+        self._has_new_points = False
+        """Whether there are points that the rows do not have yet."""
+        self._draws_everything = False
         self.is_ticking = False
         """Whether the times of running jobs go on."""
 
@@ -135,7 +143,9 @@ class JobsScreen(TableScreen):
         self.query_one(StatusBar).update_from_cache()
         if topics & _LISTED:
             self.refresh_list()
-        elif Topic.CURVES in topics:  # new points: the jobs and their order are the same
+        elif Topic.CURVES in topics and self.is_ticking:
+            self._has_new_points = True
+        elif Topic.CURVES in topics:  # the jobs and their order are the same
             self._show_list()
         if Topic.SYNC in topics:
             self._show_states()
@@ -199,9 +209,18 @@ class JobsScreen(TableScreen):
             )
 
     def _tick(self) -> None:
-        """Let the times of running jobs go on, while they can be seen."""
-        if not self.is_covered:
-            self.view.tick()
+        """Let the times of running jobs go on, while they can be seen; show their new points.
+
+        Points of many runs come one after the other, so they are read once for all lines.
+        """
+        if self.is_covered:
+            return
+        self._part = (self._part + 1) % _PARTS
+        if self._part == 0:
+            self._draws_everything, self._has_new_points = self._has_new_points, False
+            if self._draws_everything and self._list is not None:
+                self.rows.reload(self.rows.total, self._list.position, at_top=False)
+        self.view.tick(self._part, _PARTS, everything=self._draws_everything)
 
     def _fetch(self, offset: int, limit: int) -> Sequence[JobRow]:
         found = self._list.window(offset, limit) if self._list else []
@@ -264,7 +283,7 @@ class JobsScreen(TableScreen):
 
     def on_screen_resume(self) -> None:
         """Show the times of this moment."""
-        self._tick()
+        self.view.tick()
 
     @property
     def list_query(self) -> JobQuery:

@@ -25,6 +25,9 @@ class JobTable(RowTable[JobRow]):
     ) -> None:
         super().__init__(rows, JOB_COLUMNS, ascii_only=ascii_only, id=id)
 
-    def tick(self) -> None:
-        """Draw the visible lines of running jobs again: their times go on."""
-        self.redraw_rows(lambda row: row.is_running)
+    def tick(self, part: int = 0, parts: int = 1, *, everything: bool = False) -> None:
+        """Draw the visible lines of running jobs again: their times go on.
+
+        Of `parts` that are drawn one after the other, only `part`. `everything`: all jobs.
+        """
+        self.redraw_rows(lambda row: everything or row.is_running, part, parts)

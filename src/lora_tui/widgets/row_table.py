@@ -107,10 +107,10 @@ class RowTable(RowView[Row]):
         self._show_cursor()
         self.refresh()
 
-    def redraw_rows(self, is_meant: Callable[[Row], bool]) -> None:
-        """Draw only the visible lines of some rows again."""
+    def redraw_rows(self, is_meant: Callable[[Row], bool], part: int, parts: int) -> None:
+        """Draw only the visible lines of some rows again, of these every `parts`-th from `part`."""
         top = self.scroll_offset.y
-        for index in range(top, min(self.total, top + self._visible_rows)):
+        for index in range(top + part, min(self.total, top + self._visible_rows), parts):
             row = self.rows.row(index)
             if row is not None and is_meant(row):
                 self.refresh_lines(index + _HEADER)
