@@ -11,6 +11,7 @@ from lora_tui.config.paths import Paths, find_paths
 from lora_tui.config.shown import Settings
 from lora_tui.config.table import Preferences, Profile
 from lora_tui.first_run import FirstRunApp
+from lora_tui.screens.models import ModelsScreen
 from tests.tui.accounts import fake_writers, form_of
 from tests.tui.conftest import Open, screen_text, type_at_once, until
 from tests.tui.library import Library, notice_row
@@ -75,7 +76,7 @@ async def test_on_a_terminal_that_is_too_small_no_key_acts_but_those_that_quit(
         await pilot.resize_terminal(39, 9)
         await until(pilot, lambda: "q quits" in screen_text(app))
         assert "Terminal too small" in screen_text(app)
-        keys = ("escape", "enter", "d", "r", "x", "y", "t", "space", "j", "tab", "a", "ctrl+p")
+        keys = ("enter", "d", "r", "x", "y", "t", "space", "j", "tab", "a", "ctrl+p")
         type_at_once(app, *keys, "ctrl+l", "slash", "comma")
         app.post_message(events.Paste("pasted"))
         await pilot.pause()
@@ -87,6 +88,19 @@ async def test_on_a_terminal_that_is_too_small_no_key_acts_but_those_that_quit(
         await pilot.resize_terminal(39, 9)
         await pilot.press("q")
         await until(pilot, lambda: not app.is_running or app._exit)
+
+
+async def test_a_page_that_is_too_large_can_be_left_for_a_list_that_is_not(
+    library: Library, open_app: Open
+) -> None:
+    library.fill(count=5)
+    app = open_app()
+    async with app.run_test(size=(50, 12)) as pilot:
+        await pilot.press("enter")
+        await until(pilot, lambda: "esc goes back, q quits" in screen_text(app))
+        await pilot.press("escape")
+        await until(pilot, lambda: "Terminal too small" not in screen_text(app))
+        assert isinstance(app.screen, ModelsScreen)
 
 
 @pytest.mark.parametrize("keys", [(), ("enter",)], ids=["welcome", "connect"])

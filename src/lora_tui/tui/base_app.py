@@ -27,7 +27,7 @@ from lora_tui.engine.unexpected_errors import unexpected
 from lora_tui.errors import LoraTuiError
 from lora_tui.text import terminal_safe
 from lora_tui.tui.background import StartsCalls
-from lora_tui.tui.base_screen import BaseScreen
+from lora_tui.tui.base_screen import BaseScreen, CacheScreen
 from lora_tui.tui.colours import (
     ANSI,
     MONO,
@@ -160,7 +160,7 @@ class BaseApp(App[None], StartsCalls):
         return self.is_running and not self._exit
 
     async def on_event(self, event: events.Event) -> None:
-        """Count typed keys; on a terminal that is too small, accept only keys that quit.
+        """Count typed keys; on a terminal that is too small, accept only keys that quit or go back.
 
         Keys that were typed ahead of the end are nobody's: a new screen would have no widgets, and
         a download would begin that nobody sees.
@@ -173,6 +173,9 @@ class BaseApp(App[None], StartsCalls):
         if is_typed and not event.is_forwarded and self._shows_nothing:
             if isinstance(event, events.Key) and event.key in self._quit_keys:
                 self.exit()  # nobody could read a confirmation; downloads continue later
+            elif isinstance(event, events.Key) and event.key in self._keys_back:
+                self.screen.dismiss()
+                return
             elif not (isinstance(event, events.Key) and event.key in self._suspend_keys):
                 return
         await super().on_event(event)
@@ -185,6 +188,12 @@ class BaseApp(App[None], StartsCalls):
     @property
     def _quit_keys(self) -> list[str]:
         return [*keys_of("app.quit", self.preferences.keys), "ctrl+q", "ctrl+c"]
+
+    @property
+    def _keys_back(self) -> list[str]:
+        """Those that lead back to a screen that may need less room; none in a form."""
+        leads_back = isinstance(self.screen, CacheScreen) and len(self.screen_stack) > 1
+        return keys_of("screen.back", self.preferences.keys) if leads_back else []
 
     @property
     def _suspend_keys(self) -> list[str]:

@@ -137,7 +137,10 @@ class BaseScreen(Screen[Answer], StartsCalls):
         needed = (
             f"{self.LEAST_WIDTH} x {self.LEAST_HEIGHT} needed, now {size.width} x {size.height}"
         )
-        text = f"Terminal too small\n{needed}\n{key_of(self.app, 'app.quit')} quits"
+        way_out = f"{key_of(self.app, 'app.quit')} quits"
+        if isinstance(self, CacheScreen) and len(self.app.screen_stack) > 1:
+            way_out = f"{key_of(self.app, 'screen.back')} goes back, {way_out}"
+        text = f"Terminal too small\n{needed}\n{way_out}"
         if not self.query(TooSmall):
             self.mount(TooSmall(text, markup=False))
         else:
