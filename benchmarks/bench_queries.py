@@ -19,7 +19,8 @@ from figures import Figure, figure, milliseconds, report
 from lora_tui.cache import models
 from lora_tui.cache.connection import open_cache
 from lora_tui.cache.facets import facet_counts, job_facets
-from lora_tui.cache.jobs import JobList, JobQuery, JobSort
+from lora_tui.cache.job_query import JobQuery, JobSort
+from lora_tui.cache.jobs import JobList
 from lora_tui.cache.models import ModelList, ModelQuery, Sort
 from made_up import fill_jobs, filled
 

@@ -20,7 +20,7 @@ from lora_tui.tui.cache_app import CacheApp
 from lora_tui.widgets.bindings import bound
 
 if TYPE_CHECKING:
-    from lora_tui.cache.jobs import JobQuery
+    from lora_tui.cache.job_query import JobQuery
 
 Shown = TypeVar("Shown", bound=Screen[Any])
 

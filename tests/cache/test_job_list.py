@@ -14,7 +14,8 @@ from lora_tui.cache import jobs, keyset, records
 from lora_tui.cache.connection import transaction
 from lora_tui.cache.facets import job_facets
 from lora_tui.cache.integrity import find_damage
-from lora_tui.cache.jobs import JobList, JobQuery, JobSort
+from lora_tui.cache.job_query import JobQuery, JobSort
+from lora_tui.cache.jobs import JobList
 from lora_tui.cache.schema import migrate
 
 STATUSES = ("running", "queued", "completed", "failed")

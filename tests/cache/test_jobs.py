@@ -13,7 +13,8 @@ import pytest
 from lora_tui.cache import jobs, records
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import open_cache, transaction
-from lora_tui.cache.jobs import JobList, JobQuery, JobSort
+from lora_tui.cache.job_query import JobQuery, JobSort
+from lora_tui.cache.jobs import JobList
 
 
 def row(number: int, status: str, **changes: Any) -> dict[str, Any]:

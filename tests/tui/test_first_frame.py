@@ -54,6 +54,7 @@ LATER = (
     "tomlkit.",
     "lora_tui.account.login.",
     "lora_tui.adapters.",
+    "lora_tui.cache.jobs.",
     "lora_tui.config.write.",
     "lora_tui.domain.",
     "lora_tui.gateway.",

@@ -15,7 +15,8 @@ from lora_tui import clock, formats
 from lora_tui.app import LoraTuiApp
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import open_cache, transaction
-from lora_tui.cache.jobs import JobSort, delete_jobs
+from lora_tui.cache.job_query import JobSort
+from lora_tui.cache.jobs import delete_jobs
 from lora_tui.clock import timestamp_text
 from lora_tui.screens.jobs import JobsScreen
 from lora_tui.screens.models import ModelsScreen

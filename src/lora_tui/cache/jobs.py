@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterable, Sequence
-from datetime import datetime
-from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from lora_tui.cache.facets import JOBS, count_all, keep_counts
-from lora_tui.cache.keyset import Key, KeysetList, Order, keep_matches
+from lora_tui.cache.job_query import JobQuery, JobSort, order_of
+from lora_tui.cache.keyset import KeysetList, keep_matches
 from lora_tui.cache.records import delete_records, moment_text, put_rows, row_of
 from lora_tui.cache.search import MOST_NAMED, id_prefix
 from lora_tui.cache.sums import SUMMED, columns_of
@@ -43,49 +42,6 @@ class Fate:
     QUEUED = 3
 
 
-class JobSort(StrEnum):
-    """What the list can be sorted by."""
-
-    ACTIVITY = "activity"
-    """What runs first, then what waits, then what has ended; in each the newest first."""
-    CREATED = "created"
-    STATUS = "status"
-    DATASET = "dataset"
-    COST = "cost"
-    DURATION = "duration"
-    LOSS = "loss"
-
-
-class JobQuery(NamedTuple):
-    """Filters and an order. `reverse` reverses the natural direction of `sort`."""
-
-    sort: JobSort = JobSort.ACTIVITY
-    reverse: bool = False
-    search: str = ""
-    """Words; each must be in the dataset, base model, preset, GPU or status, or begin the id.
-
-    Four or more characters are the beginning of an id.
-    """
-    statuses: frozenset[str] = frozenset()
-    dataset: str = ""
-    """A dataset's id or exact name."""
-    preset: str = ""
-    base_model: str = ""
-    gpu: str = ""
-    created_from: datetime | None = None
-    created_before: datetime | None = None
-
-    @property
-    def is_everything(self) -> bool:
-        """Whether there are no filters."""
-        return self.unfiltered == self
-
-    @property
-    def unfiltered(self) -> JobQuery:
-        """The same order without filters."""
-        return JobQuery(sort=self.sort, reverse=self.reverse)
-
-
 class JobSummary(NamedTuple):
     """One line of the list."""
 
@@ -95,29 +51,11 @@ class JobSummary(NamedTuple):
     """Down-sampled training loss; empty if it is not cached."""
 
 
-_KEYS: Final = {
-    JobSort.ACTIVITY: Key("activity", descends=False),
-    JobSort.CREATED: Key("created_at", descends=True),
-    JobSort.STATUS: Key("status", descends=False),
-    JobSort.DATASET: Key("dataset_name", descends=False, may_be_unknown=True, collation="NOCASE"),
-    JobSort.COST: Key("cost", descends=True, may_be_unknown=True),
-    JobSort.DURATION: Key("duration_hours", descends=True, may_be_unknown=True),
-    JobSort.LOSS: Key("loss", descends=False, may_be_unknown=True),
-}
-ORDERS: Final = tuple(
-    Order("jobs", "rowid", key, descends) for key in _KEYS.values() for descends in (False, True)
-)
-"""Each has an index."""
 _FROM: Final = "FROM jobs j LEFT JOIN datasets d ON d.id = j.dataset_id"
 _SUMMARY: Final = (
     "SELECT j.rowid, d.name, c.sparkline, c.newest_step, c.newest_loss, c.newest_validation,"
     f" {columns_of('jobs', 'j')} {_FROM} LEFT JOIN curves c ON c.job_id = j.id"
 )
-
-
-def natural_direction(sort: JobSort) -> bool:
-    """Whether the natural direction of this order is descending."""
-    return _KEYS[sort].descends
 
 
 class JobList(KeysetList):
@@ -128,10 +66,9 @@ class JobList(KeysetList):
 
     def __init__(self, db: sqlite3.Connection, query: JobQuery) -> None:
         self._query = query
-        key = _KEYS[query.sort]
         super().__init__(
             db,
-            Order("jobs", "rowid", key, key.descends is not query.reverse),
+            order_of(query.sort, reverse=query.reverse),
             total=count_all(db, JOBS) if query.is_everything else _find_matches(db, query),
             matches=None if query.is_everything else "temp.job_matches",
         )

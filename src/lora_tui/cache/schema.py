@@ -133,7 +133,8 @@ def _m012_list_of_jobs(db: Database) -> None:
 
 def _m015_orders_of_jobs(db: Database) -> None:
     from lora_tui.cache.facets import JOBS, recount
-    from lora_tui.cache.jobs import ORDERS, rewrite_jobs
+    from lora_tui.cache.job_query import ORDERS
+    from lora_tui.cache.jobs import rewrite_jobs
     from lora_tui.cache.sums import put_schema_sum
 
     for index in ("jobs_activity", "jobs_created_at"):

@@ -18,7 +18,8 @@ from lora_tui import clock
 from lora_tui.cache import jobs, metadata, metrics
 from lora_tui.cache.changes import ChangeFeed, Topic
 from lora_tui.cache.connection import open_cache
-from lora_tui.cache.jobs import JobList, JobQuery
+from lora_tui.cache.job_query import JobQuery
+from lora_tui.cache.jobs import JobList
 from lora_tui.commands import job_columns
 from lora_tui.commands import jobs as command
 from lora_tui.commands.context import Context

@@ -10,7 +10,8 @@ from typing import Any, Final
 from lora_tui import clock, formats
 from lora_tui.cache import jobs, metadata
 from lora_tui.cache.facets import job_facets
-from lora_tui.cache.jobs import JobList, JobQuery, JobSort, JobSummary
+from lora_tui.cache.job_query import JobQuery, JobSort
+from lora_tui.cache.jobs import JobList, JobSummary
 from lora_tui.cache.recent_steps import recent_steps
 from lora_tui.commands import job_columns
 from lora_tui.commands.context import CACHE_REBUILT, Context

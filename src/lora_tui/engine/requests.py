@@ -146,8 +146,9 @@ class Requests:
         try:
             self._sync(full=full)
         finally:  # a sync that has failed may have read what somebody should be told of
-            if self._alerts is not None and self._is_leader():
-                self._alerts.look()
+            with suppress(LoraTuiError):  # its own error is the one to tell
+                if self._alerts is not None and self._is_leader():
+                    self._alerts.look()
 
     def _sync(self, *, full: bool) -> None:
         try:

@@ -17,7 +17,7 @@ from textual.widgets import Static
 from lora_tui import clock
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.costs import read_costs, why_unread
-from lora_tui.cache.jobs import JobQuery
+from lora_tui.cache.job_query import JobQuery
 from lora_tui.cache.metadata import get_sync_state
 from lora_tui.reports.cost_table import TableRow, cost_rows
 from lora_tui.reports.costs import By, Costs, Group, Line, Period, money, remarks

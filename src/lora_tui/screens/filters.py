@@ -19,7 +19,7 @@ from textual.widgets import Input, Label, OptionList
 from textual.widgets.option_list import Option
 
 from lora_tui import clock, formats
-from lora_tui.cache.jobs import JobQuery
+from lora_tui.cache.job_query import JobQuery
 from lora_tui.cache.models import ModelQuery
 from lora_tui.tui.base_screen import FORM_STYLES, Modal
 from lora_tui.widgets.bindings import bound

@@ -6,7 +6,7 @@ import sqlite3
 from functools import partial
 
 from lora_tui.cache.facets import JOBS, job_facets, totals_since
-from lora_tui.cache.jobs import JobQuery
+from lora_tui.cache.job_query import JobQuery
 from lora_tui.domain.job_statuses import STATUSES
 from lora_tui.screens.filters import Choice, Section, Typing, date_choices, named_choices
 

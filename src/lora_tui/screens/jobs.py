@@ -12,12 +12,8 @@ from textual.timer import Timer
 
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.facets import JOBS, count_all
-from lora_tui.cache.jobs import (
-    JobList,
-    JobQuery,
-    count_active,
-    natural_direction,
-)
+from lora_tui.cache.job_query import JobQuery, natural_direction
+from lora_tui.cache.jobs import JobList, count_active
 from lora_tui.cache.metadata import SyncState, get_sync_state
 from lora_tui.cache.recent_steps import recent_steps
 from lora_tui.screens.cancel_job import ask_to_cancel, can_cancel

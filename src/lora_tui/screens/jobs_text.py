@@ -7,7 +7,7 @@ from typing import Any, Final
 from textual.app import App
 
 from lora_tui import formats
-from lora_tui.cache.jobs import JobQuery, JobSort
+from lora_tui.cache.job_query import JobQuery, JobSort
 from lora_tui.cache.metadata import SyncState
 from lora_tui.screens.models_text import period
 from lora_tui.widgets.bindings import key_of

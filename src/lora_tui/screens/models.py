@@ -10,7 +10,6 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 
 from lora_tui.cache.changes import Topic
-from lora_tui.cache.jobs import count_active
 from lora_tui.cache.metadata import get_sync_state
 from lora_tui.cache.models import (
     ModelList,
@@ -380,6 +379,8 @@ class ModelsScreen(TableScreen):
         self.set_class(total == 0 and not loading, "-empty")
         panel = self.panel_for_empty_list(is_empty=total == 0)
         if panel is not None:
+            from lora_tui.cache.jobs import count_active
+
             show_empty_state(
                 panel,
                 self.app,

@@ -19,7 +19,7 @@ from lora_tui.widgets.search_bar import SearchBar, SearchInput
 from lora_tui.widgets.states import OfflineBanner, StatePanel
 
 if TYPE_CHECKING:
-    from lora_tui.cache.jobs import JobQuery, JobSort
+    from lora_tui.cache.job_query import JobQuery, JobSort
     from lora_tui.cache.model_query import ModelQuery, Sort
     from lora_tui.widgets.row_columns import ColumnSet
 

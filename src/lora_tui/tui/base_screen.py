@@ -25,7 +25,6 @@ from textual.screen import ModalScreen, Screen
 
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import open_existing, translate_database_errors
-from lora_tui.cache.jobs import dataset_names
 from lora_tui.cache.models import names_of
 from lora_tui.tui.background import StartsCalls
 from lora_tui.widgets.bindings import key_of
@@ -199,6 +198,8 @@ class CacheScreen(BaseScreen[None]):
 
     def open_job(self, job_id: str) -> None:
         """Open a training job, if the cache has it."""
+        from lora_tui.cache.jobs import dataset_names
+
         if dataset_names(self.db, [job_id]):
             self.lora.open_job(job_id)
         else:

@@ -35,7 +35,7 @@ from lora_tui.tui.view_state import ViewMemory, ViewState
 from lora_tui.widgets.screen_bars import StatusBar
 
 if TYPE_CHECKING:
-    from lora_tui.cache.jobs import JobQuery
+    from lora_tui.cache.job_query import JobQuery
     from lora_tui.config.shown import Settings
     from lora_tui.engine.account_form import AccountForm
     from lora_tui.engine.writers import Writers

@@ -9,7 +9,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from lora_tui.cache.jobs import JobSort
+from lora_tui.cache.job_query import JobSort
 from lora_tui.cache.model_query import Sort
 from lora_tui.files import disk_error, write_private_file
 from lora_tui.json_values import parse_json

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Final, NamedTuple
 
 from lora_tui import clock, formats
-from lora_tui.cache.jobs import JobSort
+from lora_tui.cache.job_query import JobSort
 from lora_tui.domain import Job, RunProgress, age_begins, attempts_of, progress_of, reason_of
 from lora_tui.domain.job_statuses import RUNNING
 from lora_tui.widgets.charts.sparkline import sparkline

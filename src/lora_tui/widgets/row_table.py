@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from enum import StrEnum
+from functools import partial
 from typing import ClassVar, Final
 
 from rich.segment import Segment
@@ -23,6 +24,9 @@ _GUTTER: Final = 3
 """Cells left of the first column: the cursor bar, the mark and a blank."""
 _MARGIN: Final = 1
 _HEADER: Final = 1
+_LINES_AT_ONCE: Final = 12
+_PART_SECONDS: Final = 0.01
+"""Between two parts of many changed lines."""
 
 
 class RowTable(RowView[Row]):
@@ -96,10 +100,17 @@ class RowTable(RowView[Row]):
         if top != self.scroll_offset.y or heading != (sort, descending, total > 0):
             self.refresh()
         else:
-            for place, (row, shown) in enumerate(zip(self._drawn_rows(), before, strict=True)):
-                if row != shown:
-                    self.refresh_lines(top + place + _HEADER)
+            drawn = zip(self._drawn_rows(), before, strict=True)
+            changed = [place for place, (row, shown) in enumerate(drawn) if row != shown]
+            self._draw_in_parts([top + place + _HEADER for place in changed])
         self.post_message(self.Moved())
+
+    def _draw_in_parts(self, lines: list[int]) -> None:
+        """Draw these lines again, few in one frame, so that a key between waits for few."""
+        for line in lines[:_LINES_AT_ONCE]:
+            self.refresh_lines(line)
+        if len(lines) > _LINES_AT_ONCE:
+            self.set_timer(_PART_SECONDS, partial(self._draw_in_parts, lines[_LINES_AT_ONCE:]))
 
     def redraw(self) -> None:
         """See `RowView.redraw`."""
