@@ -65,6 +65,7 @@ LATER = (
     "lora_tui.sync.",
     "lora_tui.fetching.",
     "lora_tui.transfers.",
+    "lora_tui.widgets.search_bar.",
 )
 STYLES = {"base_app.tcss", "models.tcss"}
 """Those of dialogs and forms are parsed with the first of them; those of a screen, with it."""

@@ -15,13 +15,13 @@ from lora_tui.tui.base_screen import CacheScreen
 from lora_tui.widgets.row_table import RowTable
 from lora_tui.widgets.row_view import Rows, RowView
 from lora_tui.widgets.screen_bars import StatusBar, TitleBar
-from lora_tui.widgets.search_bar import SearchBar, SearchInput
 from lora_tui.widgets.states import OfflineBanner, StatePanel
 
 if TYPE_CHECKING:
     from lora_tui.cache.job_query import JobQuery, JobSort
     from lora_tui.cache.model_query import ModelQuery, Sort
     from lora_tui.widgets.row_columns import ColumnSet
+    from lora_tui.widgets.search_bar import SearchBar
 
 
 class TableScreen(CacheScreen):
@@ -59,6 +59,8 @@ class TableScreen(CacheScreen):
     def search_bar(self) -> SearchBar:
         """The search above the list, mounted by the first use if that is before the first frame."""
         if self._search_bar is None:
+            from lora_tui.widgets.search_bar import SearchBar
+
             self._search_bar = SearchBar(self.SEARCHED)
             banner = self.query(OfflineBanner)
             above = banner.first() if banner else self.query_one(TitleBar)
@@ -100,7 +102,7 @@ class TableScreen(CacheScreen):
     @property
     def is_searching(self) -> bool:
         """Whether the input of the search has the focus."""
-        return isinstance(self.focused, SearchInput)
+        return self._search_bar is not None and self._search_bar.is_typed_in
 
     def action_search(self) -> None:
         """Open the search."""
@@ -173,12 +175,12 @@ class TableScreen(CacheScreen):
         reverse = not self.list_query.reverse if sort is self.list_query.sort else False
         self.ask(self.list_query._replace(sort=sort, reverse=reverse))
 
-    @on(SearchBar.Changed)
-    def _search_typed(self) -> None:
+    def on_search_bar_changed(self) -> None:
+        """Narrow the list with each letter."""
         self.search_for(self.search_bar.text)
 
-    @on(SearchBar.Left)
-    def _search_left(self) -> None:
+    def on_search_bar_left(self) -> None:
+        """Return to the list."""
         if not self.search_bar.is_starting:  # it may have been opened again since
             view: Widget = self.view
             view.focus()

@@ -54,6 +54,11 @@ class SearchBar(Horizontal):
         """The text of the input."""
         return "" if self._input is None else self._input.value
 
+    @property
+    def is_typed_in(self) -> bool:
+        """Whether the input has the focus."""
+        return self._input is not None and self.screen.focused is self._input
+
     def open(self) -> None:
         """Show the search and focus its input."""
         self.add_class("-open")
