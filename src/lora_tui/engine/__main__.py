@@ -21,7 +21,7 @@ from lora_tui.processes import yield_to_others
 
 END_SECONDS: Final = 8.0
 """The longest time to park what runs, once the application is gone."""
-NICE: Final = 5
+NICE: Final = 10
 """Below the application, so that keys are answered first."""
 
 
