@@ -171,6 +171,19 @@ def test_a_job_that_ends_gets_its_last_points_and_a_sync_at_once(
     assert live.read_due() is None
 
 
+def test_a_lost_connection_is_told_at_once_and_so_is_its_return(
+    online: Online, live: LiveSync
+) -> None:
+    put(online, "running")
+    live.note_failure()
+    assert online.asked == ["sync"]  # it fails too, and notes in the cache why
+    live.note_failure()
+    assert online.asked == ["sync"]
+    live.note_success()
+    live.read_due()
+    assert online.asked[-1] == "sync"
+
+
 def test_a_notification_that_comes_is_followed_by_a_sync(
     online: Online, live: LiveSync, clock: Clock
 ) -> None:

@@ -11,7 +11,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from sqlite3 import Connection
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -136,18 +136,33 @@ class LiveSync:
         while not self._stop.is_set():
             try:
                 seconds = self.read_due()
-                self._failures = 0
+                self.note_success()
             except CancelledError:
                 return
             except LoraTuiError as error:
-                self._failures += 1
-                seconds = max(self._seconds, _AFTER_ERRORS.wait(self._failures))
                 _log.warning("live points: %s", error)
+                seconds = self.note_failure()
             except Exception as error:
                 self._failures += 1
                 seconds = _AFTER_ERRORS.longest
                 log_unexpected("live points", error)
             self._sleep(seconds)
+
+    def note_failure(self) -> float:
+        """Let the user know that nothing can be read; the seconds until the next try.
+
+        The first failure is followed by an ordinary sync, which notes in the cache why it fails.
+        """
+        self._failures += 1
+        if self._failures == 1:
+            with suppress(LoraTuiError):
+                self._needs.online().sync()
+        return max(self._seconds, _AFTER_ERRORS.wait(self._failures))
+
+    def note_success(self) -> None:
+        """After failures, let an ordinary sync note that all is well again."""
+        self._sync_is_due |= self._failures > 0
+        self._failures = 0
 
     def read_due(self) -> float | None:
         """Read what is due; the seconds until the next call, None to wait for the next sync.
