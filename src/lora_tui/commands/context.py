@@ -28,7 +28,7 @@ from lora_tui.errors import (
     UsageError,
 )
 from lora_tui.json_values import json_text
-from lora_tui.text import with_profile
+from lora_tui.text import terminal_safe, with_profile
 
 if TYPE_CHECKING:
     from lora_tui.cache.jobs import JobSummary
@@ -128,7 +128,8 @@ class Context:
 def resolve_job(db: sqlite3.Connection, reference: str) -> JobSummary:
     """Find the job of an id, or of a unique beginning of one, of six or more characters.
 
-    Raises NotFoundError, or UsageError with the candidates if several jobs match.
+    Raises NotFoundError with the ids that come near, or UsageError with the candidates if several
+    jobs match.
     """
     from lora_tui.cache import jobs  # late: `list` does not need it
 
@@ -141,8 +142,11 @@ def resolve_job(db: sqlite3.Connection, reference: str) -> JobSummary:
         )
     found = jobs.find_jobs(db, reference)
     if not found:
+        from lora_tui.cache.near import near_jobs
+
         raise NotFoundError(
             jobs.NOT_FOUND,
+            details=similar(near_jobs(db, reference)),
             remedy="run `lora-tui jobs` to see the jobs, or `lora-tui sync` if it is new",
         )
     if len(found) > 1:
@@ -156,12 +160,16 @@ def resolve_job(db: sqlite3.Connection, reference: str) -> JobSummary:
 def resolve(db: sqlite3.Connection, reference: str) -> ModelSummary:
     """Find the model of an id, a unique beginning of one, or an exact name.
 
-    Raises NotFoundError, or UsageError with the candidates if several models match.
+    Raises NotFoundError with what comes near, or UsageError with the candidates if several models
+    match.
     """
     found = models.find_models(db, reference)
     if not found:
+        from lora_tui.cache.near import near_models
+
         raise NotFoundError(
             models.NOT_FOUND,
+            details=similar(near_models(db, reference)),
             remedy="run `lora-tui sync`: the cache of an earlier version has been rebuilt"
             if metadata.is_rebuilt(db)
             else "run `lora-tui list` to see the models, or `lora-tui sync` if it is new",
@@ -169,6 +177,11 @@ def resolve(db: sqlite3.Connection, reference: str) -> ModelSummary:
     if len(found) > 1:
         raise ambiguous("models", [f"{model.id[:8]} ({model.name})" for model in found])
     return found[0]
+
+
+def similar(near: Sequence[str]) -> str | None:
+    """The details of an error for a reference that nothing has; None where nothing comes near."""
+    return terminal_safe(f"similar: {', '.join(near)}", limit=400) if near else None
 
 
 def ambiguous(what: str, candidates: Sequence[str]) -> UsageError:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from lora_tui import clock, formats
 from lora_tui.alerts.harvest_events import HarvestAlerts
 from lora_tui.alerts.sender import HARVEST, sends
-from lora_tui.commands.context import Context
+from lora_tui.commands.context import Context, similar
 from lora_tui.errors import NotFoundError, PartlyFailedError, UsageError
 from lora_tui.harvest.events import Event, as_json, describe
 from lora_tui.harvest.harvester import connect
@@ -162,8 +162,13 @@ def _find_job(jobs: list[JobState], name: str) -> JobState:
         if job.job_id.startswith(name) or (name and job.external_job_id.startswith(name))
     ]
     if not found:
+        from lora_tui.cache.near import nearest_ids
+
+        ids = [job_id for job in jobs for job_id in (job.job_id, job.external_job_id)]
         raise NotFoundError(
-            "There is no such failed job", remedy="see `lora-tui harvest status` for their ids"
+            "There is no such failed job",
+            details=similar(nearest_ids(name, ids)),
+            remedy="see `lora-tui harvest status` for their ids",
         )
     if len(found) > 1:
         candidates = ", ".join(job.job_id for job in found[:10])
