@@ -40,6 +40,22 @@ def test_the_best_is_named_in_words(ids: list[str], run: Run) -> None:
     assert "(best)" in run("compare", *ids).out
 
 
+def test_what_can_not_be_ranked_is_said_in_every_form(ids: list[str], run: Run) -> None:
+    judged = run("compare", *ids[:3], "--json").data["judgement"]
+    assert judged["sentences"]
+    assert set(judged["validation"]) == set(ids[:3])
+    for sentence in judged["sentences"]:
+        assert sentence in run("compare", *ids[:3]).out
+        assert sentence in run("compare", *ids[:3], "--csv").err
+    assert run("compare", *ids[:3], "--markdown").out.count("\n- ") == len(judged["sentences"])
+
+
+def test_a_report_has_the_last_and_the_best_validation_loss(ids: list[str], run: Run) -> None:
+    judged = run("compare", *ids[:2], "--json").data["judgement"]
+    for model in ids[:2]:
+        assert run("report", model, "--json").data["validation"] == judged["validation"][model]
+
+
 def test_an_id_prefix_selects_a_model(ids: list[str], run: Run) -> None:
     assert run("compare", ids[0][:8], ids[1][:8], "--json").code == 0
 

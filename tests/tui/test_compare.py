@@ -162,14 +162,31 @@ async def test_a_shows_what_is_the_same_for_all_and_hides_it_again(
 
 
 @pytest.mark.slow
-async def test_the_best_has_a_sign_that_needs_no_colour(models: Library, open_app: Open) -> None:
+async def test_the_best_has_a_sign_that_needs_no_colour(library: Library, open_app: Open) -> None:
+    library.fill(0)
+    same = {"dataset_id": identifier("dataset", 0)}
+    library.put_models(*(model_row(number, **same) for number in range(3)))
     app = open_app()
     async with app.run_test(size=WIDE) as pilot:
         await compared(pilot)
         text = screen_text(app)
-    assert "0.4000 ◂" in text
-    assert "0.4100 ◂" not in text
+    assert "0.6000 ◂" in text
+    assert "0.6100 ◂" not in text
+    assert "0.4000 ◂" not in text  # a training loss
     assert "◂ best value" in text
+    assert "A has the best last validation loss: 0.6000" in text
+
+
+@pytest.mark.parametrize("size", [SMALL, WIDE], ids=["80x24", "160x48"])
+async def test_losses_that_can_not_be_compared_are_said_before_the_losses(
+    models: Library, open_app: Open, size: tuple[int, int]
+) -> None:
+    app = open_app()
+    async with app.run_test(size=size) as pilot:
+        await compared(pilot)
+        text = screen_text(app)
+        assert "Different datasets and base models: losses can't be compared" in text
+        assert "0.4000 ◂" not in text
 
 
 @pytest.mark.slow
@@ -191,7 +208,7 @@ async def test_b_shows_differences_from_one_model_after_the_other(
         assert app.screen.query_one(OverlayChart).front_curve == 1
         assert "-0.0100" in screen_text(app)
         await pilot.press("b", "b")
-        assert " base" not in screen_text(app)
+        assert not re.search("[A-F] base", screen_text(app))
         assert "0.4100" in screen_text(app)
 
 

@@ -8,8 +8,8 @@ from lora_tui.cache.runs import get_opinion
 from lora_tui.commands.context import Context, resolve
 from lora_tui.domain import Model
 from lora_tui.errors import UsageError
-from lora_tui.reports import MAX_COMPARED, MIN_COMPARED, compare
-from lora_tui.reports.compare import LETTERS, Comparison
+from lora_tui.reports import LETTERS, MAX_COMPARED, MIN_COMPARED, compare
+from lora_tui.reports.compare import Comparison
 from lora_tui.text import cell_width, fit
 
 _COLUMN_WIDTH = 28
@@ -24,6 +24,8 @@ def compare_models(context: Context) -> None:
         context.print_data(compare.to_data(comparison, everything=everything))
     elif arguments.csv:
         context.out.write(compare.to_csv(comparison, everything=everything))
+        for sentence in comparison.sentences:  # the table has no place for them
+            context.say(sentence)
     elif arguments.markdown:
         context.out.write(compare.to_markdown(comparison, everything=everything))
     else:
@@ -55,6 +57,8 @@ def _comparison(context: Context) -> Comparison:
 def _print(context: Context, comparison: Comparison, *, everything: bool) -> None:
     for letter, model in zip(LETTERS, comparison.models, strict=False):
         context.out.write(f"{letter}  {model.id[:8]}  {model.name}\n")
+    for sentence in comparison.sentences:
+        context.out.write(f"   {sentence}\n")
     rows = comparison.shown(everything=everything)
     if not rows:
         context.say("No differences. --all shows every property.")

@@ -16,6 +16,7 @@ from lora_tui.domain import Model
 from lora_tui.errors import UsageError
 from lora_tui.filenames import slug
 from lora_tui.files import PUBLIC_MODE, disk_error, write_file
+from lora_tui.reports.best import validation_data, validation_of
 from lora_tui.reports.model_card import ModelCard, to_html, to_markdown
 
 _PROGRAMS = ("vllm", "peft")
@@ -50,6 +51,7 @@ def report(context: Context) -> None:
                 "format": "html" if as_html else "md",
                 "path": None if path is None else str(path),
                 "report": text if path is None else None,
+                "validation": validation_data(validation_of(model, opinion)),
             }
         )
     elif path is None:

@@ -12,7 +12,7 @@ from lora_tui.commands.context import Context, resolve
 from lora_tui.domain import Gpu, Hyperparameters, Model
 from lora_tui.errors import NotFoundError
 from lora_tui.opinion import Opinion, compare_with_rating
-from lora_tui.reports import losses
+from lora_tui.reports import best, losses
 
 
 def show_model(context: Context) -> None:
@@ -60,6 +60,7 @@ def model_lines(model: Model, opinion: Opinion | None) -> list[tuple[str, str]]:
         ("Training loss", losses.training_loss_text(model, opinion)),
         *_if_known("Mean of the run", _mean_loss(model)),
         ("Validation loss", losses.validation_loss_text(model, opinion)),
+        *_if_known("Best validation", best.best_validation_text(model, opinion)),
         *losses.evaluation_lines(model),
         ("Perplexity", formats.perplexity(quality.perplexity)),
         ("Loss reduction", formats.percent(quality.loss_reduction_percent)),

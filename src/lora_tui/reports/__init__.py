@@ -8,3 +8,5 @@ from typing import Final
 MIN_COMPARED: Final = 2
 MAX_COMPARED: Final = 6
 """How many models one comparison takes."""
+LETTERS: Final = "ABCDEF"
+"""The names of compared models, in their order."""

@@ -9,13 +9,21 @@ from typing import TYPE_CHECKING, Any, Final
 from lora_tui import formats
 from lora_tui.clock import parse_timestamp
 from lora_tui.domain import Model
-from lora_tui.reports.exports import csv_table, markdown_table
-from lora_tui.reports.losses import training_loss, validation_loss
+from lora_tui.reports import LETTERS
+from lora_tui.reports.best import (
+    Basis,
+    Judgement,
+    Validation,
+    judge,
+    validation_data,
+    validation_of,
+)
+from lora_tui.reports.exports import csv_table, markdown_table, markdown_text
+from lora_tui.reports.losses import training_loss
 
 if TYPE_CHECKING:
     from lora_tui.opinion import Opinion
 
-LETTERS: Final = "ABCDEF"
 BEST_MARK: Final = "(best)"
 
 
@@ -64,6 +72,12 @@ class Comparison:
 
     models: tuple[Model, ...]
     rows: tuple[Row, ...]
+    judgement: Judgement
+
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        """Which model is best by its losses, and what can't be compared."""
+        return self.judgement.sentences
 
     def shown(self, *, everything: bool) -> tuple[Row, ...]:
         """The rows that differ; with `everything` all rows that have any value."""
@@ -75,19 +89,24 @@ class Comparison:
 def compare_models(models: Sequence[Model], opinions: Sequence[Opinion | None]) -> Comparison:
     """Compare `MIN_COMPARED` to `MAX_COMPARED` models; `opinions` are in the same order."""
     pairs = list(zip(models, opinions, strict=True))
+    judged = judge(models, opinions)
     rows = [
-        _row(column.group, column.label, [column.read(*pair) for pair in pairs], column)
+        _row(column.group, column.label, [column.read(*pair) for pair in pairs], column, judged)
         for column in _COLUMNS
     ]
-    rows += _others("Hyperparameters", [model.hyperparameters.other_settings for model in models])
-    rows += _others("GPU", [model.gpu.other_settings for model in models])
+    others = [model.hyperparameters.other_settings for model in models]
+    rows += _others("Hyperparameters", others, judged)
+    rows += _others("GPU", [model.gpu.other_settings for model in models], judged)
     order = tuple(dict.fromkeys(column.group for column in _COLUMNS))
     rows.sort(key=lambda row: order.index(row.group))
-    return Comparison(tuple(models), tuple(rows))
+    return Comparison(tuple(models), tuple(rows), judged)
 
 
 def to_markdown(comparison: Comparison, *, everything: bool = False) -> str:
-    """A Markdown table with one column a model; the best value of a row ends in `(best)`."""
+    """A Markdown table with one column a model; the best value of a row ends in `(best)`.
+
+    What the losses tell follows as a list.
+    """
     header = ["", *(f"{letter}: {model.name}" for letter, model in _named(comparison))]
     rows = [
         [
@@ -100,7 +119,8 @@ def to_markdown(comparison: Comparison, *, everything: bool = False) -> str:
         for row in comparison.shown(everything=everything)
     ]
     ids = ["Id", *(model.id for model in comparison.models)]
-    return markdown_table(header, [ids, *rows])
+    sentences = "".join(f"- {markdown_text(each)}\n" for each in comparison.sentences)
+    return markdown_table(header, [ids, *rows]) + (f"\n{sentences}" if sentences else "")
 
 
 def to_csv(comparison: Comparison, *, everything: bool = False) -> str:
@@ -115,8 +135,14 @@ def to_csv(comparison: Comparison, *, everything: bool = False) -> str:
 
 
 def to_data(comparison: Comparison, *, everything: bool = False) -> dict[str, Any]:
-    """For the JSON envelope: {models: [{id, name}], rows: [{group, property, values, best}]}."""
+    """For the JSON envelope.
+
+    {models: [{id, name}], rows: [{group, property, values, best}], judgement: {comparable,
+    sentences, validation: {ID: {last, last_step, best, best_step}}, best: {last_validation,
+    best_validation, training}}}; `best` has ids.
+    """
     ids = [model.id for model in comparison.models]
+    judged = comparison.judgement
     return {
         "models": [{"id": model.id, "name": model.name} for model in comparison.models],
         "rows": [
@@ -128,7 +154,23 @@ def to_data(comparison: Comparison, *, everything: bool = False) -> dict[str, An
             }
             for row in comparison.shown(everything=everything)
         ],
+        "judgement": {
+            "comparable": judged.comparable,
+            "sentences": list(judged.sentences),
+            "validation": {
+                key: validation_data(found)
+                for key, found in zip(ids, judged.validations, strict=True)
+            },
+            "best": {
+                "last_validation": [ids[index] for index in sorted(judged.best_last)],
+                "best_validation": [ids[index] for index in sorted(judged.best_lowest)],
+                "training": [ids[index] for index in sorted(judged.best_training)],
+            },
+        },
     }
+
+
+_Read = Callable[[Model, "Opinion | None"], Any]
 
 
 @dataclass(frozen=True)
@@ -140,34 +182,28 @@ class _Column:
 
     group: str
     label: str
-    read: Callable[[Model, Opinion | None], Any]
+    read: _Read
     write: Callable[[Any], str] = str
     sign: int = 0
+    basis: Basis = Basis.ITSELF
 
 
-def _row(group: str, label: str, values: Sequence[Any], column: _Column) -> Row:
+def _row(group: str, label: str, values: Sequence[Any], column: _Column, judged: Judgement) -> Row:
     texts = tuple(formats.NO_VALUE if value is None else column.write(value) for value in values)
-    best = _best(values, texts, column.sign)
+    best = judged.best(values, texts, sign=column.sign, basis=column.basis)
     difference = formats.count if column.write is formats.score else column.write
     return Row(group, label, tuple(values), texts, best, difference)
 
 
-def _best(values: Sequence[Any], texts: Sequence[str], sign: int) -> frozenset[int]:
-    """The models whose text equals that of the best value; none where all known texts are equal."""
-    known = [index for index, value in enumerate(values) if value is not None]
-    if sign == 0 or len({texts[index] for index in known}) < 2:
-        return frozenset()
-    best = max(known, key=lambda index: sign * values[index])
-    return frozenset(index for index in known if texts[index] == texts[best])
-
-
-def _others(group: str, settings: Sequence[Sequence[tuple[str, str]]]) -> list[Row]:
+def _others(
+    group: str, settings: Sequence[Sequence[tuple[str, str]]], judged: Judgement
+) -> list[Row]:
     """Rows for settings that this version does not know, labelled by their keys."""
     by_model = [dict(pairs) for pairs in settings]
     keys = dict.fromkeys(key for pairs in settings for key, _ in pairs)
     column = _Column(group, "", lambda *_: None)
     return [
-        _row(group, key or "unnamed", [pairs.get(key) for pairs in by_model], column)
+        _row(group, key or "unnamed", [pairs.get(key) for pairs in by_model], column, judged)
         for key in keys
     ]
 
@@ -176,40 +212,58 @@ def _named(comparison: Comparison) -> list[tuple[str, Model]]:
     return list(zip(LETTERS, comparison.models, strict=False))
 
 
-def _validation_loss(model: Model, opinion: Opinion | None) -> float | None:
-    stored, recorded = model.quality.final_validation_loss, validation_loss(model, opinion)
-    return recorded.loss if stored is None and recorded else stored
+def _validated(read: Callable[[Validation], float | None]) -> _Read:
+    """Reads one of the validation losses or their steps."""
 
+    def value(model: Model, opinion: Opinion | None) -> float | None:
+        found = validation_of(model, opinion)
+        return None if found is None else read(found)
 
-def _validation_step(model: Model, opinion: Opinion | None) -> float | None:
-    recorded = validation_loss(model, opinion)
-    return recorded.step if recorded else None
-
-
-def _best_validation(_: Model, opinion: Opinion | None) -> float | None:
-    return opinion.validation.best if opinion and opinion.validation else None
-
-
-def _best_step(_: Model, opinion: Opinion | None) -> float | None:
-    return opinion.validation.best_step if opinion and opinion.validation else None
+    return value
 
 
 _SCORES, _RUN, _SETTINGS = "Scores", "Run", "Hyperparameters"
 _COLUMNS: Final = (
-    _Column(_SCORES, "Rating", lambda m, _: m.quality.stars, formats.score, 1),
+    _Column(_SCORES, "Rating", lambda m, _: m.quality.stars, formats.score, 1, Basis.RATING),
     _Column(_SCORES, "Convergence", lambda m, _: m.quality.convergence),
     _Column(_SCORES, "Second opinion", lambda _, o: None if o is None else o.verdict.value),
     _Column(
         _SCORES, "Suggested rating", lambda _, o: None if o is None else o.stars, formats.score, 1
     ),
-    _Column(_SCORES, "Training loss", training_loss, formats.loss, -1),
-    _Column(_SCORES, "Validation loss", _validation_loss, formats.loss, -1),
-    _Column(_SCORES, "Validated at step", _validation_step, formats.count),
-    _Column(_SCORES, "Best validation", _best_validation, formats.loss, -1),
-    _Column(_SCORES, "Best at step", _best_step, formats.count),
-    _Column(_SCORES, "Perplexity", lambda m, _: m.quality.perplexity, formats.perplexity, -1),
+    _Column(_SCORES, "Training loss", training_loss, formats.loss, -1, Basis.TRAINING),
     _Column(
-        _SCORES, "Loss reduction", lambda m, _: m.quality.loss_reduction_percent, formats.percent, 1
+        _SCORES,
+        "Validation loss",
+        _validated(lambda v: v.last),
+        formats.loss,
+        -1,
+        Basis.VALIDATION,
+    ),
+    _Column(_SCORES, "Validated at step", _validated(lambda v: v.last_step), formats.count),
+    _Column(
+        _SCORES,
+        "Best validation",
+        _validated(lambda v: v.best),
+        formats.loss,
+        -1,
+        Basis.VALIDATION,
+    ),
+    _Column(_SCORES, "Best at step", _validated(lambda v: v.best_step), formats.count),
+    _Column(
+        _SCORES,
+        "Perplexity",
+        lambda m, _: m.quality.perplexity,
+        formats.perplexity,
+        -1,
+        Basis.VALIDATION,
+    ),
+    _Column(
+        _SCORES,
+        "Loss reduction",
+        lambda m, _: m.quality.loss_reduction_percent,
+        formats.percent,
+        1,
+        Basis.TRAINING,
     ),
     _Column(_RUN, "Cost", lambda m, _: m.training.total_cost, formats.money, -1),
     _Column(_RUN, "Training time", lambda m, _: m.training.duration_hours, formats.hours, -1),

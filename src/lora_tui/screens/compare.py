@@ -20,8 +20,8 @@ from lora_tui.cache.runs import Run, get_run, get_run_version
 from lora_tui.curves.metrics_series import LOSS, VALIDATION
 from lora_tui.curves.series import Series
 from lora_tui.errors import LoraTuiError
-from lora_tui.reports import MIN_COMPARED
-from lora_tui.reports.compare import LETTERS, Comparison, compare_models, to_csv, to_markdown
+from lora_tui.reports import LETTERS, MIN_COMPARED
+from lora_tui.reports.compare import Comparison, compare_models, to_csv, to_markdown
 from lora_tui.screens.chart_screen import CHART_ACTIONS, CHART_KEYS, ChartScreen, Scrolled
 from lora_tui.widgets.bindings import bound, key_of
 from lora_tui.widgets.charts.overlay_chart import OverlayChart

@@ -10,10 +10,10 @@ from rich.cells import cell_len, chop_cells
 
 from lora_tui import formats
 from lora_tui.config.keys import DEFAULT_KEYS
-from lora_tui.reports import MAX_COMPARED
-from lora_tui.reports.compare import LETTERS, Comparison, Row
+from lora_tui.reports import LETTERS, MAX_COMPARED
+from lora_tui.reports.compare import Comparison, Row
 from lora_tui.widgets.bindings import key_of
-from lora_tui.widgets.cells import fit, normalize_width
+from lora_tui.widgets.cells import fit, normalize_width, wrap
 from lora_tui.widgets.styled_lines import (
     Line,
     Span,
@@ -159,10 +159,12 @@ def table_lines(
     ascii_only: bool = False,
     all_key: str = DEFAULT_KEYS["compare.everything"],
 ) -> list[Line]:
-    """The rows by group; long values are wrapped in their columns."""
+    """What the losses tell, and the rows by group; long texts are wrapped."""
     rows = comparison.shown(everything=everything)
     columns = column_width(len(comparison.models), width)
-    lines: list[Line] = []
+    # What can't be compared must be seen before the losses; the rest may need scrolling.
+    told = [[(line, "muted")] for each in comparison.sentences for line in wrap(each, width)]
+    lines: list[Line] = [] if comparison.judgement.comparable else [*told]
     group = ""
     for row in rows:
         if row.group != group:
@@ -175,6 +177,8 @@ def table_lines(
     else:
         sign = "<" if ascii_only else "◂"
         lines += [[("", "muted")], [(f"{sign} ", "done"), ("best value", "faint")]]
+    if comparison.judgement.comparable:
+        lines += told
     hidden = len(comparison.shown(everything=True)) - len(rows)
     if hidden:
         text = f"{formats.count(hidden)} more with equal values: {all_key} shows them"

@@ -15,8 +15,7 @@ from textual.reactive import reactive
 from lora_tui import formats
 from lora_tui.curves.metrics_series import NEVER_SMOOTHED, TRAINING, label_of
 from lora_tui.curves.series import Series, Smoothing
-from lora_tui.reports import MAX_COMPARED
-from lora_tui.reports.compare import LETTERS
+from lora_tui.reports import LETTERS, MAX_COMPARED
 from lora_tui.widgets.cells import fit, normalize_width
 from lora_tui.widgets.charts.axes import NEAR_ZERO
 from lora_tui.widgets.charts.curve_plot import (

@@ -1,0 +1,290 @@
+"""Decides which of several models is better in what, and says why. Pure functions.
+
+The validation loss decides where a model has one: a training loss also falls while a run learns its
+examples by heart. Losses are compared only within one dataset and one base model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, Any, Final
+
+from lora_tui import formats
+from lora_tui.domain import Model, StepLoss
+from lora_tui.reports import LETTERS
+from lora_tui.reports.losses import training_loss, validation_loss
+
+if TYPE_CHECKING:
+    from lora_tui.opinion import Opinion
+
+
+class Basis(Enum):
+    """What a property is computed from, which says whether the models can be ranked by it."""
+
+    ITSELF = "itself"
+    """Always comparable: a cost, a time."""
+    VALIDATION = "validation"
+    """The validation losses."""
+    TRAINING = "training"
+    """The training losses; not ranked where a model has a validation loss."""
+    RATING = "rating"
+    """The stored rating, a share of the first training loss: ranked across datasets too."""
+
+
+@dataclass(frozen=True)
+class Validation:
+    """The validation losses of a run; what is not known is None."""
+
+    last: float
+    """The last recorded one, which may be before the last point."""
+    last_step: float | None
+    best: float | None
+    """The lowest of the run."""
+    best_step: float | None
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """Which models are ranked by what, and which are best by their losses. Models by index."""
+
+    comparable: bool
+    """Whether the models are of one dataset and one base model, as far as is known."""
+    ranked: dict[Basis, frozenset[int]]
+    validations: tuple[Validation | None, ...]
+    best_last: frozenset[int]
+    """Those with the best last recorded validation loss; empty where none is better."""
+    best_lowest: frozenset[int]
+    """Those with the lowest validation loss of their runs; empty where none is better."""
+    best_training: frozenset[int]
+    """Those with the best training loss; empty where a validation loss decides."""
+    sentences: tuple[str, ...]
+    """For people; models are named by their letters. The first says what can't be compared."""
+
+    def best(
+        self,
+        values: Sequence[Any],
+        texts: Sequence[str],
+        *,
+        sign: int,
+        basis: Basis = Basis.ITSELF,
+    ) -> frozenset[int]:
+        """The models whose text equals that of the best value; none where no value is better.
+
+        `sign` is 1 where a higher value is better, -1 where a lower one is, else 0.
+        """
+        return _best(values, texts, sign, self.ranked[basis], basis)
+
+
+def validation_of(model: Model, opinion: Opinion | None) -> Validation | None:
+    """The validation losses of the model's run; None where none is known."""
+    stored = model.quality.final_validation_loss
+    last, best = validation_loss(model, opinion), _lowest(model, opinion)
+    if last is None and (curve := _validated(model)):
+        last = curve[-1]
+    loss = stored if stored is not None else last.loss if last else None
+    if loss is None:
+        return None
+    return Validation(
+        loss,
+        last.step if last else None,
+        best.loss if best else None,
+        best.step if best else None,
+    )
+
+
+def best_validation_text(model: Model, opinion: Opinion | None) -> str | None:
+    """`0.8811 at step 1,200`, the lowest of the run; None where the last one is the lowest."""
+    found = validation_of(model, opinion)
+    if found is None or found.best is None:
+        return None
+    text = formats.loss(found.best)
+    return None if text == formats.loss(found.last) else f"{text}{_at(found.best_step)}"
+
+
+def validation_data(found: Validation | None) -> dict[str, float | None] | None:
+    """For JSON: {last, last_step, best, best_step}."""
+    if found is None:
+        return None
+    return {
+        "last": found.last,
+        "last_step": found.last_step,
+        "best": found.best,
+        "best_step": found.best_step,
+    }
+
+
+def judge(models: Sequence[Model], opinions: Sequence[Opinion | None]) -> Judgement:
+    """Judge models that are compared; `opinions` are in the same order."""
+    pairs = list(zip(models, opinions, strict=True))
+    found = tuple(validation_of(*pair) for pair in pairs)
+    broken = frozenset(n for n, pair in enumerate(pairs) if _is_broken(*pair))
+    differences, unknown = _differences(models)
+    everyone = frozenset(range(len(models)))
+    validated = frozenset(n for n in everyone if found[n]) - broken
+    has_validation = any(found)
+    ranked = {
+        Basis.ITSELF: everyone,
+        Basis.VALIDATION: frozenset() if differences else validated,
+        Basis.TRAINING: frozenset() if differences or has_validation else everyone - broken,
+        Basis.RATING: frozenset() if has_validation else everyone,
+    }
+
+    def lowest(values: Sequence[float | None], basis: Basis) -> frozenset[int]:
+        return _best(values, [formats.loss(value) for value in values], -1, ranked[basis], basis)
+
+    losses = [training_loss(*pair) for pair in pairs]
+    best_last = lowest([each.last if each else None for each in found], Basis.VALIDATION)
+    best_lowest = lowest([each.best if each else None for each in found], Basis.VALIDATION)
+    has_loss = has_validation or any(loss is not None for loss in losses)
+    if not has_loss:
+        sentences = _broken_sentence(broken)
+    elif differences:
+        sentences = [f"Different {_and(differences)}: losses can't be compared; none is marked."]
+    else:
+        sentences = [*unknown, *_broken_sentence(broken)]
+        if has_validation:
+            sentences += _validation_sentences(found, validated, broken, best_last, best_lowest)
+        else:
+            sentences.append("No model has a validation loss: overfitting would not be seen.")
+    return Judgement(
+        comparable=not differences,
+        ranked=ranked,
+        validations=found,
+        best_last=best_last,
+        best_lowest=best_lowest,
+        best_training=lowest(losses, Basis.TRAINING),
+        sentences=tuple(sentences),
+    )
+
+
+def _best(
+    values: Sequence[Any], texts: Sequence[str], sign: int, ranked: frozenset[int], basis: Basis
+) -> frozenset[int]:
+    known = [index for index in sorted(ranked) if values[index] is not None]
+    if basis is Basis.VALIDATION and len(known) < len(ranked):
+        # A missing value is no worse value: the last point of that run had no evaluation.
+        return frozenset()
+    if sign == 0 or len({texts[index] for index in known}) < 2:
+        return frozenset()
+    best = max(known, key=lambda index: sign * values[index])
+    return frozenset(index for index in known if texts[index] == texts[best])
+
+
+def _validated(model: Model) -> list[StepLoss]:
+    """The validation losses of the curve that came with the model."""
+    return [
+        StepLoss(point.step, point.validation_loss)
+        for point in model.training.loss_curve
+        if point.validation_loss is not None
+    ]
+
+
+def _lowest(model: Model, opinion: Opinion | None) -> StepLoss | None:
+    if opinion is not None and opinion.validation is not None:
+        return StepLoss(opinion.validation.best_step, opinion.validation.best)
+    if model.training.evaluation_sets:
+        return model.training.evaluation_sets[0].best
+    return min(_validated(model), key=lambda recorded: recorded.loss, default=None)
+
+
+def _is_broken(model: Model, opinion: Opinion | None) -> bool:
+    """Whether the weights are of the end of a run that ended with losses that are not numbers."""
+    if opinion is None:
+        return model.training.bad_from is not None
+    weights, last = model.training.weights_step, opinion.last_number
+    is_before = weights is not None and last is not None and weights <= last.step
+    return opinion.ends_bad and not is_before
+
+
+_OF_A_MODEL: Final[tuple[tuple[str, Callable[[Model], str | None]], ...]] = (
+    ("dataset", lambda model: model.dataset_id),
+    ("base model", lambda model: model.hyperparameters.base_model),
+)
+
+
+def _differences(models: Sequence[Model]) -> tuple[list[str], list[str]]:
+    """In what the models differ so that losses can't be compared, and what is not known, in words.
+
+    Of several evaluation sets the first one is the validation loss; another name is other data.
+    """
+    different, unknown = [], []
+    for what, read in _OF_A_MODEL:
+        values = [read(model) or None for model in models]
+        missing = [index for index, value in enumerate(values) if value is None]
+        if len(set(values) - {None}) > 1:
+            different.append(f"{what}s")
+        elif missing:
+            its = "its" if len(missing) == 1 else "their"
+            unknown.append(
+                f"The {what} of {_letters(missing)} is not known: "
+                f"{its} losses may not be comparable."
+            )
+    sets = [model.training.evaluation_sets for model in models]
+    if len({each[0].name for each in sets if each}) > 1:
+        different.append("evaluation sets")
+    return different, unknown
+
+
+def _broken_sentence(broken: frozenset[int]) -> list[str]:
+    if not broken:
+        return []
+    are = "it is" if len(broken) == 1 else "they are"
+    return [
+        f"{_letters(broken)} ended with losses that are not numbers: {are} not ranked by losses."
+    ]
+
+
+def _validation_sentences(
+    found: Sequence[Validation | None],
+    validated: frozenset[int],
+    broken: frozenset[int],
+    best_last: frozenset[int],
+    best_lowest: frozenset[int],
+) -> list[str]:
+    """Who is best by validation, ties, and who has no validation loss."""
+    missing = [index for index, each in enumerate(found) if each is None and index not in broken]
+    if not validated:
+        return []
+    if len(validated) == 1:
+        return [f"Only {_letters(validated)} has a validation loss: no loss is marked."]
+    sentences = []
+    some = found[min(best_last or validated)]
+    last = formats.loss(some.last if some else None)
+    if not best_last:
+        who = _letters(validated) if missing or broken else "All"
+        sentences.append(f"{who} have the same last validation loss: {last}.")
+    elif len(best_last) == 1:
+        step = some.last_step if some else None
+        sentences.append(
+            f"{_letters(best_last)} has the best last validation loss: {last}{_at(step)}."
+        )
+    else:
+        sentences.append(f"{_letters(best_last)} have the same best last validation loss: {last}.")
+    if best_lowest and best_lowest != best_last:
+        one = found[min(best_lowest)]
+        text = formats.loss(one.best if one else None)
+        step = one.best_step if one and len(best_lowest) == 1 else None
+        runs = "its run" if len(best_lowest) == 1 else "their runs"
+        sentences.append(f"{_letters(best_lowest)} had the lowest of {runs}: {text}{_at(step)}.")
+    if missing:
+        have, are = ("has", "it is") if len(missing) == 1 else ("have", "they are")
+        sentences.append(
+            f"{_letters(missing)} {have} no validation loss: {are} not ranked by losses."
+        )
+    sentences.append("Not marked, as validation decides: training loss, loss reduction, rating.")
+    return sentences
+
+
+def _at(step: float | None) -> str:
+    return "" if step is None else f" at step {formats.step(step)}"
+
+
+def _letters(indices: Iterable[int]) -> str:
+    return _and([LETTERS[index] for index in sorted(indices)])
+
+
+def _and(words: Sequence[str]) -> str:
+    """`A`, `A and B`, `A, B and C`."""
+    return " and ".join(filter(None, (", ".join(words[:-1]), words[-1])))
