@@ -573,6 +573,7 @@ async def test_a_terminal_that_is_too_small_says_so_and_how_to_quit(
     library.fill()
     app = open_app()
     async with app.run_test(size=(39, 20)) as pilot:
+        await until(pilot, lambda: "too small" in screen_text(app))
         words = [line.strip() for line in screen_text(app).splitlines() if line.strip()]
         assert words == ["Terminal too small", "40 x 10 needed, now 39 x 20", "q quits"]
         await pilot.resize_terminal(80, 24)

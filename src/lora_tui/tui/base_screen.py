@@ -20,6 +20,7 @@ from textual import events
 from textual._path import CSSPathType
 from textual._styles_cache import StylesCache
 from textual.await_complete import AwaitComplete
+from textual.geometry import Size
 from textual.renderables.background_screen import BackgroundScreen
 from textual.screen import ModalScreen, Screen
 
@@ -124,6 +125,17 @@ class BaseScreen(Screen[Answer], StartsCalls):
         """
         if self.is_alive or not isinstance(event, _FOR_LIVE_SCREENS):
             await super().on_event(event)
+
+    def _screen_resized(self, size: Size) -> None:
+        """Lay out anew for a size that differs; what else has to be, the next update does once.
+
+        Textual tells a screen its size also where its contents were laid out, and for each time it
+        lays everything out and draws it again: four times while a screen opens.
+        """
+        if size == self.size == self._compositor.size:
+            self.check_idle()
+        else:
+            super()._screen_resized(size)
 
     def on_resize(self, event: events.Resize) -> None:
         """Show only a notice on a terminal that is too small."""
