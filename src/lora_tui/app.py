@@ -34,6 +34,12 @@ def _action_commands() -> type[Provider]:
     return ActionCommands
 
 
+def _model_commands() -> type[Provider]:
+    from lora_tui.screens.model_commands import ModelCommands
+
+    return ModelCommands
+
+
 class LoraTuiApp(CacheApp):
     """The application over a cache, with its screens."""
 
@@ -41,7 +47,7 @@ class LoraTuiApp(CacheApp):
         "tui/base_app.tcss",
         "screens/models.tcss",
     ]
-    COMMANDS = {_action_commands}  # noqa: RUF012 - Textual's own declaration
+    COMMANDS = {_action_commands, _model_commands}  # noqa: RUF012 - Textual's own declaration
     BINDINGS: ClassVar[list[BindingType]] = [
         bound("app.sync", "sync", "Sync", tooltip="Sync with the project now"),
         bound(
@@ -96,7 +102,7 @@ class LoraTuiApp(CacheApp):
             *("app.palette", "command_palette", "Palette"),
             show=False,
             priority=True,
-            tooltip="Find an action by name",
+            tooltip="Find an action, or a model by its name or id",
         ),
         bound("app.quit", "quit", "Quit", show=False, tooltip="Quit lora-tui"),
     ]
@@ -127,9 +133,12 @@ class LoraTuiApp(CacheApp):
         self.push_screen(make())
 
     def open_model(self, model_id: str) -> None:
-        """Show one model."""
+        """Show one model; in place of another one that is on top."""
         from lora_tui.screens.model import ModelScreen
 
+        if isinstance(self.screen, ModelScreen) and self.screen.model_id != model_id:
+            self.switch_screen(ModelScreen(model_id))
+            return
         self._show(ModelScreen, lambda: ModelScreen(model_id), lambda s: s.model_id == model_id)
 
     def open_job(self, job_id: str) -> None:
@@ -235,7 +244,7 @@ class LoraTuiApp(CacheApp):
         from lora_tui.screens.palette import Palette
 
         if not isinstance(self.screen, CommandPalette):
-            self.push_screen(Palette(placeholder="What do you want to do?"))
+            self.push_screen(Palette(placeholder="An action, or the name or id of a model"))
 
     async def action_quit(self) -> None:
         """Leave; ask first if that would stop a download."""

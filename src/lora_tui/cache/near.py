@@ -2,19 +2,19 @@
 
 Loaded only when nothing has the name that was typed. However many models there are, at most
 `MOST_READ` names and as many ids on either side of the typed text are looked at, and only those
-that share most pairs of letters with it are compared by difflib.
+that share most pairs of letters with it are compared letter by letter.
 """
 
 from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable
-from difflib import SequenceMatcher
 from heapq import nlargest
 from itertools import pairwise
 from typing import Final
 
 from lora_tui.cache.search import id_prefix
+from lora_tui.closeness import closeness
 from lora_tui.text import terminal_safe
 
 MOST_NEAR: Final = 3
@@ -32,11 +32,18 @@ _SHORTEST_NAME: Final = 3
 _SHORTEST_ID: Final = 6
 
 
+def nearest_models(
+    db: sqlite3.Connection, reference: str, *, most_read: int = MOST_READ
+) -> list[str]:
+    """The ids of at most three models whose names come near, the nearest first."""
+    return [_newest(db, name) for name in _near_names(db, reference, most_read)]
+
+
 def near_models(db: sqlite3.Connection, reference: str) -> list[str]:
     """At most three models that come near: `NAME (start of its id)`, safe for a terminal."""
     names = [
         f"{terminal_safe(name, limit=_SHOWN)} ({_newest(db, name)[:8]})"
-        for name in _near_names(db, reference)
+        for name in _near_names(db, reference, MOST_READ)
     ]
     ids = [
         f"{model_id[:8]} ({terminal_safe(_name_of(db, model_id), limit=_SHOWN)})"
@@ -58,7 +65,7 @@ def nearest_ids(reference: str, ids: Iterable[str]) -> list[str]:
     return _nearest(typed, [(row_id[: len(typed)], row_id) for row_id in ids], _LEAST_ID)
 
 
-def _near_names(db: sqlite3.Connection, reference: str) -> list[str]:
+def _near_names(db: sqlite3.Connection, reference: str, most_read: int) -> list[str]:
     typed = terminal_safe(reference, limit=_LONGEST).casefold()
     if len(typed) < _SHORTEST_NAME:
         return []
@@ -66,7 +73,7 @@ def _near_names(db: sqlite3.Connection, reference: str) -> list[str]:
     order = "ORDER BY name COLLATE NOCASE"
     names: dict[str, None] = {}
     for sql in (f"{indexed} >= ? {order} LIMIT ?", f"{indexed} < ? {order} DESC LIMIT ?"):
-        names.update((str(row[0]), None) for row in db.execute(sql, [reference, MOST_READ]))
+        names.update((str(row[0]), None) for row in db.execute(sql, [reference, most_read]))
     folded = [(name[:_LONGEST].casefold(), name) for name in names]
     return _nearest(typed, folded, _LEAST_NAME)
 
@@ -88,15 +95,9 @@ def _nearest(typed: str, choices: Iterable[tuple[str, str]], least: float) -> li
     likely = nlargest(
         _MOST_COMPARED, choices, key=lambda choice: sum(pair in choice[0] for pair in pairs)
     )
-    matcher = SequenceMatcher(b=typed, autojunk=False)
-    rated: list[tuple[float, str]] = []
-    for text, value in likely:
-        matcher.set_seq1(text)
-        # a part of a name names it, however long the rest is
-        rating = max(matcher.ratio(), least if typed in text else 0.0)
-        if rating >= least:
-            rated.append((rating, value))
-    return [value for _, value in nlargest(MOST_NEAR, rated, key=lambda found: found[0])]
+    rated = [(closeness(typed, text), value) for text, value in likely]
+    near = nlargest(MOST_NEAR, rated, key=lambda found: found[0])
+    return [value for rating, value in near if rating >= least]
 
 
 def _newest(db: sqlite3.Connection, name: str) -> str:

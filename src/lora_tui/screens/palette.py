@@ -13,6 +13,7 @@ from textual.binding import ActiveBinding
 from textual.command import CommandPalette, DiscoveryHit, Hit, Hits, Provider
 from textual.screen import Screen
 
+from lora_tui.closeness import closeness
 from lora_tui.config.table import THEME_NAMES
 from lora_tui.tui.base_screen import FORM_STYLES, BaseScreen, dimmed_below
 from lora_tui.widgets.bindings import is_typed
@@ -34,6 +35,9 @@ _TEXTUAL_OWN: Final = frozenset(
         "command_palette",
     }
 )
+_LEAST_MISTYPED: Final = 4
+"""Letters; of fewer one can't tell what was meant."""
+_NEAR: Final = 0.65
 GROUPS: Final = ("In the list", "This screen", "In the chart", "Moving", "Everywhere")
 """The first group belongs to the focused widget."""
 
@@ -114,10 +118,11 @@ class ActionCommands(Provider):
             yield DiscoveryHit(title, choose)
 
     async def search(self, query: str) -> Hits:
-        """The actions that match."""
+        """The actions that match; after them those that come near, as letters may be mistyped."""
         matcher = self.matcher(query)
         for action in self._actions():
             score = max(matcher.match(action.explanation), matcher.match(action.name))
+            score = score or _mistyped(query, action.explanation, action.name)
             if score > 0:
                 yield Hit(
                     score,
@@ -126,7 +131,7 @@ class ActionCommands(Provider):
                     help=self._help(action),
                 )
         for title, choose in self._themes():
-            if (score := matcher.match(title)) > 0:
+            if (score := matcher.match(title) or _mistyped(query, title)) > 0:
                 yield Hit(score, matcher.highlight(title), choose)
 
     def _themes(self) -> Iterator[tuple[str, Callable[[], None]]]:
@@ -143,6 +148,14 @@ class ActionCommands(Provider):
 
     async def _run(self, action: Action) -> None:
         await self.app.run_action(action.active.binding.action, action.active.node)
+
+
+def _mistyped(query: str, *texts: str) -> float:
+    """The score, below that of any text with all letters in order; 0 where none comes near."""
+    if len(query) < _LEAST_MISTYPED:
+        return 0
+    nearest = max(closeness(query, text) for text in texts)
+    return nearest if nearest >= _NEAR else 0
 
 
 def _is_with_control(key: str) -> bool:
