@@ -141,6 +141,15 @@ class LoraTuiApp(CacheApp):
             return
         self._show(ModelScreen, lambda: ModelScreen(model_id), lambda s: s.model_id == model_id)
 
+    def open_neighbour(self, model_id: str, step: int) -> None:
+        """Show the model that is `step` lines below this one in Models; its cursor follows."""
+        for screen in self.screen_stack:
+            if isinstance(screen, ModelsScreen):
+                found = screen.move_from(model_id, step)
+                if found is not None:
+                    self.open_model(found)
+                return
+
     def open_job(self, job_id: str) -> None:
         """Show one training job."""
         from lora_tui.screens.job import JobScreen

@@ -62,6 +62,8 @@ DEFAULT_KEYS: Final[Keymap] = {
     "search.keep": "enter",
     "search.clear": "escape",
     "search.leave": "down",
+    "model.next": "right_square_bracket",
+    "model.previous": "left_square_bracket",
     "model.download": "d",
     "model.choose_files": "D",
     "model.cancel": "x",

@@ -56,6 +56,16 @@ class ModelScreen(MetricsScreen):
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (_WIDE, "-wide")]  # noqa: RUF012
     BINDINGS: ClassVar[list[BindingType]] = [
         bound("screen.back", "back", "Back"),
+        bound(
+            *("model.next", "neighbour(1)", "Next model"),
+            show=False,
+            tooltip="Show the next model of the list",
+        ),
+        bound(
+            *("model.previous", "neighbour(-1)", "Previous model"),
+            show=False,
+            tooltip="Show the previous model of the list",
+        ),
         bound("model.download", "download", "Download", tooltip="Download all files"),
         bound(
             "model.choose_files", "choose_files", "Files", tooltip="Choose which files to download"
@@ -163,6 +173,10 @@ class ModelScreen(MetricsScreen):
     def action_back(self) -> None:
         """Go back to the list."""
         self.dismiss()
+
+    def action_neighbour(self, step: int) -> None:
+        """Show the next or the previous model of the list."""
+        self.lora.open_neighbour(self.model_id, step)
 
     def action_download(self) -> None:
         """Download all files."""

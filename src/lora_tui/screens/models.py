@@ -328,6 +328,23 @@ class ModelsScreen(TableScreen):
         self._refresh_note()
         self._body.update_preview()
 
+    def move_from(self, model_id: str, step: int) -> str | None:
+        """Move the cursor to the model `step` lines below this one, and return its id.
+
+        None, and a line that says why, where there is none.
+        """
+        self.refresh_list()  # changes are not shown while a screen is above
+        place = self._list.position(model_id) if self._list else None
+        if place is None:
+            self.notify("This model is not in the list: the search or the filters hide it")
+            return None
+        found = self.rows.row(place + step)
+        if found is None:
+            self.notify(f"This is the {'last' if step > 0 else 'first'} model of the list")
+            return None
+        self.view.move_to(place + step)
+        return found.id
+
     def _show_list(self, view: RowView[ModelSummary]) -> None:
         if self._list is None:
             return

@@ -120,6 +120,10 @@ class CacheApp(BaseApp):
         """Show one model."""
 
     @abstractmethod
+    def open_neighbour(self, model_id: str, step: int) -> None:
+        """Show the model that is `step` lines below this one in the list of models."""
+
+    @abstractmethod
     def open_job(self, job_id: str) -> None:
         """Show one training job."""
 
