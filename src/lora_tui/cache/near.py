@@ -13,8 +13,8 @@ from heapq import nlargest
 from itertools import pairwise
 from typing import Final
 
+from lora_tui.cache.closeness import closeness
 from lora_tui.cache.search import id_prefix
-from lora_tui.closeness import closeness
 from lora_tui.text import terminal_safe
 
 MOST_NEAR: Final = 3

@@ -160,8 +160,8 @@ def resolve_job(db: sqlite3.Connection, reference: str) -> JobSummary:
 def resolve(db: sqlite3.Connection, reference: str) -> ModelSummary:
     """Find the model of an id, a unique beginning of one, or an exact name.
 
-    Raises NotFoundError with what comes near, or UsageError with the candidates if several models
-    match.
+    Raises NotFoundError with what comes near, or UsageError with the candidates if several
+    models match.
     """
     found = models.find_models(db, reference)
     if not found:

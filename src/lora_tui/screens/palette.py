@@ -13,7 +13,7 @@ from textual.binding import ActiveBinding
 from textual.command import CommandPalette, DiscoveryHit, Hit, Hits, Provider
 from textual.screen import Screen
 
-from lora_tui.closeness import closeness
+from lora_tui.cache.closeness import closeness
 from lora_tui.config.table import THEME_NAMES
 from lora_tui.tui.base_screen import FORM_STYLES, BaseScreen, dimmed_below
 from lora_tui.widgets.bindings import is_typed
