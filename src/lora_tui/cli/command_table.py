@@ -178,6 +178,16 @@ COMMANDS = (
         examples=(("compare 3f2a9c1e 77c0d8b4 --markdown", "two models, as a Markdown table"),),
     ),
     Command(
+        "leaderboard",
+        "leaderboard:show_leaderboard",
+        "Show the best models of each dataset and base model (from the cache)",
+        options.leaderboard_options,
+        examples=(
+            ("leaderboard", "the best three of each, and in what the first differs"),
+            ("leaderboard --limit 1 --json", "the best of each, for a script"),
+        ),
+    ),
+    Command(
         "download",
         "download:download_model",
         "Download a model and verify its files",

@@ -266,6 +266,13 @@ def compare_options(parser: ArgumentParser) -> None:
     tables.add_argument("--markdown", action="store_true", help="print a Markdown table")
 
 
+def leaderboard_options(parser: ArgumentParser) -> None:
+    """Add those of `leaderboard`."""
+    parser.add_argument(
+        "--limit", type=positive, default=3, metavar="N", help="models of each, 1 to 6 (3)"
+    )
+
+
 def download_options(parser: ArgumentParser) -> None:
     """Add those of `download`."""
     parser.add_argument("model", metavar="MODEL", help=_MODEL_HELP)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from lora_tui import formats
 from lora_tui.domain import Model, StepLoss
@@ -51,6 +51,8 @@ class Judgement:
 
     comparable: bool
     """Whether the models are of one dataset and one base model, as far as is known."""
+    broken: frozenset[int]
+    """Those whose weights are of a run that ended with losses that are not numbers."""
     ranked: dict[Basis, frozenset[int]]
     validations: tuple[Validation | None, ...]
     best_last: frozenset[int]
@@ -75,6 +77,18 @@ class Judgement:
         `sign` is 1 where a higher value is better, -1 where a lower one is, else 0.
         """
         return _best(values, texts, sign, self.ranked[basis], basis)
+
+
+class Ranking(NamedTuple):
+    """The models that are ranked by their losses, by index."""
+
+    order: list[int]
+    """The best first."""
+    basis: Basis
+    """The losses that decide."""
+    comparable: bool
+    broken: frozenset[int]
+    """Those that ended with losses that are not numbers; never ranked."""
 
 
 def validation_of(model: Model, opinion: Opinion | None) -> Validation | None:
@@ -150,6 +164,7 @@ def judge(models: Sequence[Model], opinions: Sequence[Opinion | None]) -> Judgem
             sentences.append("No model has a validation loss: overfitting would not be seen.")
     return Judgement(
         comparable=not differences,
+        broken=broken,
         ranked=ranked,
         validations=found,
         best_last=best_last,
@@ -157,6 +172,22 @@ def judge(models: Sequence[Model], opinions: Sequence[Opinion | None]) -> Judgem
         best_training=lowest(losses, Basis.TRAINING),
         sentences=tuple(sentences),
     )
+
+
+def ranking(models: Sequence[Model], opinions: Sequence[Opinion | None]) -> Ranking:
+    """The models in the order of their losses; none where these can't be compared."""
+    judged = judge(models, opinions)
+    basis = Basis.VALIDATION if any(judged.validations) else Basis.TRAINING
+    losses = {
+        index: found.last if found else training_loss(models[index], opinions[index])
+        for index, found in enumerate(judged.validations)
+    }
+    known = {
+        index: loss
+        for index, loss in losses.items()
+        if loss is not None and index in judged.ranked[basis]
+    }
+    return Ranking(sorted(known, key=known.__getitem__), basis, judged.comparable, judged.broken)
 
 
 def _best(

@@ -1,0 +1,80 @@
+"""Finds the models of each dataset and base model that may be the best: those with the lowest loss.
+
+One pass over the table, which keeps few models a group. What a run's points say of a model is read
+by those who ask, only for these (`reports/leaderboard.py`).
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass, field
+from typing import Final
+
+from lora_tui.json_values import number
+
+_KEPT: Final = 30
+"""Candidates of a group: more than are shown, because a run that ended in NaN is not ranked."""
+_SQL: Final = (
+    "SELECT m.id, m.dataset_id, d.name, m.base_model, m.final_loss, c.newest_validation,"
+    " json_extract(m.row, '$.quality_metrics.final_validation_loss'),"
+    " json_extract(m.row, '$.training_summary.last_validation.loss')"
+    " FROM models m LEFT JOIN datasets d ON d.id = m.dataset_id"
+    " LEFT JOIN curves c ON c.job_id = m.job_id"
+)
+
+_Candidate = tuple[bool, float, str]
+"""Whether there is no validation loss, the loss, the id: the best one is the least."""
+
+
+@dataclass
+class Group:
+    """The models of one dataset and one base model."""
+
+    dataset_id: str
+    dataset_name: str | None
+    base_model: str
+    models: int = 0
+    validated: int = 0
+    """How many have a validation loss."""
+    candidates: list[_Candidate] = field(default_factory=list)
+
+    def ids(self) -> list[str]:
+        """Those with the lowest last recorded validation loss, the lowest first.
+
+        Where no model has one, those with the lowest training loss.
+        """
+        return [
+            model_id
+            for lacks_validation, _, model_id in sorted(self.candidates)
+            if lacks_validation == (not self.validated)
+        ]
+
+
+def read_groups(db: sqlite3.Connection) -> tuple[list[Group], int]:
+    """The groups by name of dataset and base model; how many models are of an unknown one."""
+    groups: dict[tuple[str, str], Group] = {}
+    unknown = 0
+    for model_id, dataset_id, name, base, trained, newest, stored, last in db.execute(_SQL):
+        if not dataset_id or not base:
+            unknown += 1
+            continue
+        group = groups.setdefault((dataset_id, base), Group(dataset_id, name, base))
+        group.models += 1
+        loss = next((v for v in map(number, (stored, newest, last)) if v is not None), None)
+        group.validated += loss is not None
+        if loss is None and trained is None:
+            continue
+        group.candidates.append((loss is None, trained if loss is None else loss, model_id))
+        if len(group.candidates) > 8 * _KEPT:
+            group.candidates = sorted(group.candidates)[:_KEPT]
+    for group in groups.values():
+        group.candidates = sorted(group.candidates)[:_KEPT]
+    found = sorted(
+        groups.values(),
+        key=lambda group: (
+            (group.dataset_name or "").casefold(),
+            group.base_model,
+            group.dataset_id,
+        ),
+    )
+    return found, unknown
