@@ -22,6 +22,7 @@ from lora_tui.config.shown import Settings
 from lora_tui.config.table import Profile
 from lora_tui.reports.exports import write_new_file
 from lora_tui.screens.confirm import ConfirmScreen
+from lora_tui.screens.models import ModelsScreen
 from lora_tui.screens.transfers import TransfersScreen
 from lora_tui.transfers.control import Control
 from tests.tui.conftest import Open, screen_text, toasts, until
@@ -94,8 +95,30 @@ async def test_marks_that_were_cleared_come_back(library: Library, open_app: Ope
     async with app.run_test(size=SIZE) as pilot:
         await pilot.press("space", "space", "space", "escape")
         assert "marked" not in screen_text(app).splitlines()[-2]
-        assert "3 unmarked; esc marks them again" in toasts(app)[-1]
-        await pilot.press("escape")
+        assert "3 unmarked; U marks them again" in toasts(app)[-1]
+        assert "U Mark again" in screen_text(app)
+        await pilot.press("U")
+        assert "3 marked: c compares" in screen_text(app)
+        assert "Mark again" not in screen_text(app)
+
+
+async def test_escape_pressed_several_times_only_clears(library: Library, open_app: Open) -> None:
+    library.fill()
+    app = open_app()
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press("space", "space", "slash", *"legal", "enter")
+        for _ in range(2):
+            await pilot.press("escape", "escape", "escape", "escape", "escape")
+            assert "marked" not in screen_text(app).splitlines()[-2]
+            assert isinstance(app.screen, ModelsScreen)
+            assert app.screen.model_query.is_everything
+
+
+async def test_marks_that_come_back_join_those_made_since(library: Library, open_app: Open) -> None:
+    library.fill()
+    app = open_app()
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press("space", "space", "escape", "space", "U", "U")
         assert "3 marked: c compares" in screen_text(app)
 
 

@@ -52,6 +52,7 @@ DEFAULT_KEYS: Final[Keymap] = {
     "models.compare": "c",
     "models.copy_id": "y",
     "models.reset": "escape",
+    "models.mark_again": "U",
     "models.mark": "space",
     "models.mark_down": "shift+down",
     "models.mark_up": "shift+up",

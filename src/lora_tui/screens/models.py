@@ -64,6 +64,9 @@ class ModelsScreen(TableScreen):
         bound(
             "models.reset", "reset", "Clear", tooltip="Clear the search, the filters or the marks"
         ),
+        bound(
+            "models.mark_again", "mark_again", "Mark again", tooltip="Undo the clearing of marks"
+        ),
         bound("models.search", "search", "Search", key_display="/", tooltip="Search as you type"),
         bound("models.sort", "sort", "Sort", tooltip="Choose the order of the list"),
         bound("models.reverse", "reverse", "Reverse", show=False, tooltip="Reverse the order"),
@@ -103,8 +106,8 @@ class ModelsScreen(TableScreen):
         self.model_query = ModelQuery()
         self._list: ModelList | None = None
         self._shown = self._everything = 0
-        self._offered = (False, False)
-        """Whether comparing and clearing were offered when the keys were drawn last."""
+        self._offered = (False, False, False)
+        """Whether comparing, clearing and its undoing were offered when the keys were drawn."""
         self._unmarked: frozenset[str] = frozenset()
         """The marks that were cleared last, to restore them."""
         self._is_first_sync = True
@@ -159,6 +162,8 @@ class ModelsScreen(TableScreen):
             return self._body.has_room_for_preview
         if action == "reset":
             return self._can_reset
+        if action == "mark_again":
+            return bool(self._unmarked)
         if action == "columns":
             return self.lora.view_state.view is View.TABLE
         return not (action == "search" and self.is_searching)
@@ -238,11 +243,14 @@ class ModelsScreen(TableScreen):
             self._unmarked = frozenset(self.rows.marked)
             self.rows.marked.clear()
             self._show_marks()
-            key = key_of(self.app, "models.reset")
+            key = key_of(self.app, "models.mark_again")
             self.notify(f"{len(self._unmarked)} unmarked; {key} marks them again", timeout=4)
-        elif self._unmarked:
-            self.rows.marked |= names_of(self.db, self._unmarked).keys()
-            self._show_marks()
+
+    def action_mark_again(self) -> None:
+        """Restore the marks that were cleared last; escape alone never brings one back."""
+        self.rows.marked |= names_of(self.db, self._unmarked).keys()
+        self._unmarked = frozenset()
+        self._show_marks()
 
     def _show_marks(self) -> None:
         self.view.redraw()
@@ -421,7 +429,7 @@ class ModelsScreen(TableScreen):
             if MIN_COMPARED <= marked <= MAX_COMPARED
             else None,
         )
-        offered = (marked >= MIN_COMPARED, self._can_reset)
+        offered = (marked >= MIN_COMPARED, self._can_reset, bool(self._unmarked))
         if offered != self._offered:
             self._offered = offered
             self.refresh_bindings()
