@@ -1,21 +1,19 @@
 """The real engine process: it starts, works beside the application, and never outlives it.
 
-Tests that leave the engine as it is share one. What needs no process is in test_process.py
-(requests in flight, other versions), test_protocol.py (errors) and test_writers.py.
+A start costs more than what is looked at, so a test here has all facts of one run. What needs no
+process is in test_process.py (requests in flight, other versions), test_protocol.py (errors) and
+test_writers.py; an application that is killed is in tests/tui/test_demo_process.py.
 """
 
 from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
-from threading import Event as Flag
-from typing import NamedTuple
 
 import pytest
 
@@ -26,22 +24,21 @@ from lora_tui.cache.connection import open_cache
 from lora_tui.config.load import load_profile
 from lora_tui.config.table import Profile
 from lora_tui.engine import protocol
-from lora_tui.engine.__main__ import NICE
+from lora_tui.engine.__main__ import NICE, main
 from lora_tui.engine.logs import MOST_BYTES, engine_log
 from lora_tui.engine.process import start_process
-from lora_tui.engine.protocol import Hello, Ready, encode, read_message
+from lora_tui.engine.protocol import Hello, read_message
 from lora_tui.engine.requests import open_requests
 from lora_tui.engine.writers import Writers
 from lora_tui.errors import (
     EngineEndedError,
     UnreachableError,
+    UsageError,
 )
 from lora_tui.sandbox import Sandbox
 from tests import running_processes
-from tests.conftest import set_environment
 from tests.engine.in_process import in_process_writers
 from tests.running_processes import environment_of, is_running
-from tests.seeded import short_curves
 from tests.tui.conftest import screen_text, until
 
 pytestmark = pytest.mark.slow
@@ -49,38 +46,13 @@ pytestmark = pytest.mark.slow
 SIZE = (100, 30)
 
 
-class Shared(NamedTuple):
-    """An engine that several tests look at."""
-
-    pid: int
-    profile: Profile
-    writers: Writers
-
-
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shared]:
-    """An engine that has synced, and whose log was too long when it started."""
-    with short_curves(), Sandbox.start(models=6, waiting_jobs=2) as sandbox, ExitStack() as stack:
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setenv("LORA_TUI_NO_KEYRING", "1")
-            patch.setenv("LORA_TUI_HOME", str(tmp_path_factory.mktemp("home")))
-            set_environment(sandbox, patch)
-            profile = load_profile()
-            log = engine_log(profile.paths.state_dir)
-            log.parent.mkdir(parents=True, exist_ok=True)
-            log.write_bytes(b"x" * (MOST_BYTES + 1))
-            writers = stack.enter_context(started(profile))
-            writers.sync()
-            [pid] = engines_of(os.getpid())
-        yield Shared(pid, profile, writers)
-
-
 @contextmanager
-def started(profile: Profile) -> Iterator[Writers]:
+def started(profile: Profile, config_file: Path | None = None) -> Iterator[Writers]:
     """Writers with a real engine."""
     owner = cache_owner(profile, sign_in(profile).user_id)
     open_cache(profile.cache_path(owner.user_id), owner).close()
-    with closing(Writers.for_profile(profile, owner, profile.paths)) as writers:
+    made = Writers.for_profile(profile, owner, profile.paths, config_file=config_file)
+    with closing(made) as writers:
         yield writers
 
 
@@ -88,13 +60,6 @@ def engines_of(process: int) -> list[int]:
     """The running engines that this process has started in the home directory of this test."""
     home = f"LORA_TUI_HOME={os.environ['LORA_TUI_HOME']}".encode()
     return [pid for pid in running_processes.engines_of(process) if home in environment_of(pid)]
-
-
-def wait_until(condition: Callable[[], object]) -> None:
-    """The test's time-out is the limit."""
-    pause = Flag()
-    while not condition():
-        pause.wait(0.02)
 
 
 def application(profile: Profile, writers: Writers) -> LoraTuiApp:
@@ -109,10 +74,30 @@ def application(profile: Profile, writers: Writers) -> LoraTuiApp:
     return app
 
 
-def test_the_engine_is_a_process_below_the_application_in_a_session_of_its_own(
-    shared: Shared,
+def test_the_engine_is_a_process_below_with_its_own_log_no_secret_in_either_and_it_ends_in_order(
+    configured: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    engine, profile, _ = shared
+    for name, value in (("LC_ALL", "C"), ("PYTHONUTF8", "0"), ("PYTHONCOERCECLOCALE", "0")):
+        monkeypatch.setenv(name, value)
+    file = tmp_path / "modèle.toml"  # a name in UTF-8, and a locale for the engine without it
+    file.write_text("[profiles.default]\n")
+    profile = load_profile(config_file=file)
+    log = engine_log(profile.paths.state_dir)
+    log.parent.mkdir(parents=True)
+    log.write_bytes(b"x" * (MOST_BYTES + 1))
+    with started(profile, file) as writers:
+        writers.sync()
+        [engine] = engines_of(os.getpid())
+        check_rank_and_streams(engine, log)
+        check_command_line(engine, profile)
+    assert not is_running(engine)
+    assert log.read_text() == ""  # so no secret either; the former log is kept once
+    assert log.stat().st_mode & 0o777 == 0o600
+    assert log.with_name(f"{log.name}.1").stat().st_size == MOST_BYTES + 1
+
+
+def check_rank_and_streams(engine: int, log: Path) -> None:
+    """A session of its own, a rank below ours, and nothing of the terminal."""
     assert os.getsid(engine) == engine
     ours, lowest = os.getpriority(os.PRIO_PROCESS, 0), 19
     assert os.getpriority(os.PRIO_PROCESS, engine) == min(lowest, ours + NICE)
@@ -121,47 +106,20 @@ def test_the_engine_is_a_process_below_the_application_in_a_session_of_its_own(
         assert group.split()[-1] == str(NICE)
     assert Path(f"/proc/{engine}/fd/0").readlink() == Path(os.devnull)
     for number in (1, 2):
-        log = Path(f"/proc/{engine}/fd/{number}").readlink()
-        assert log == engine_log(profile.paths.state_dir)
-    words = Path(f"/proc/{engine}/cmdline").read_bytes().split(b"\0")
-    assert words[1:6] == [b"-X", b"utf8", b"-P", b"-m", b"lora_tui.engine"]
+        assert Path(f"/proc/{engine}/fd/{number}").readlink() == log
 
 
-def test_no_secret_is_in_the_command_line_or_the_log_of_the_engine(
-    shared: Shared,
-) -> None:
-    engine, profile, _ = shared
-    words = Path(f"/proc/{engine}/cmdline").read_text()
-    log = engine_log(profile.paths.state_dir).read_text()
+def check_command_line(engine: int, profile: Profile) -> None:
+    """It starts our module safely, and everybody may read it: no secret is there."""
+    line = Path(f"/proc/{engine}/cmdline").read_bytes()
+    assert line.split(b"\0")[1:6] == [b"-X", b"utf8", b"-P", b"-m", b"lora_tui.engine"]
     assert profile.password is not None
     session = sign_in(profile)
     for secret in (profile.password, session.access_token, session.refresh_token):
-        assert secret.reveal() not in words
-        assert secret.reveal() not in log
+        assert secret.reveal().encode() not in line
 
 
-def test_a_long_log_begins_anew_and_the_former_is_kept_once(
-    shared: Shared,
-) -> None:
-    _, profile, _ = shared
-    log = engine_log(profile.paths.state_dir)
-    assert log.with_name(f"{log.name}.1").stat().st_size == MOST_BYTES + 1
-    assert log.stat().st_size < MOST_BYTES
-    assert log.stat().st_mode & 0o777 == 0o600
-
-
-async def test_the_application_syncs_by_its_engine_and_quits_without_an_orphan(
-    profile: Profile,
-) -> None:
-    with started(profile) as writers:
-        app = application(profile, writers)
-        async with app.run_test(size=SIZE) as pilot:
-            await until(pilot, lambda: "online" in screen_text(app))
-            [engine] = engines_of(os.getpid())
-    assert not is_running(engine)
-
-
-async def test_an_engine_that_was_killed_is_started_again_and_the_application_goes_on(
+async def test_an_engine_that_was_killed_is_started_again_until_it_keeps_dying_and_then_by_r(
     profile: Profile, configured: Sandbox
 ) -> None:
     with started(profile) as writers:
@@ -176,15 +134,6 @@ async def test_an_engine_that_was_killed_is_started_again_and_the_application_go
             await pilot.press("r")
             await until(pilot, lambda: len(configured.requests()) > asked)
             assert app.is_running
-
-
-async def test_an_engine_that_keeps_dying_is_given_up_with_a_banner_and_r_tries_again(
-    profile: Profile,
-) -> None:
-    with started(profile) as writers:
-        app = application(profile, writers)
-        async with app.run_test(size=SIZE) as pilot:
-            await until(pilot, lambda: "online" in screen_text(app))
             while writers.report.error is None:
                 for engine in engines_of(os.getpid()):
                     with suppress(ProcessLookupError):
@@ -196,30 +145,8 @@ async def test_an_engine_that_keeps_dying_is_given_up_with_a_banner_and_r_tries_
             await pilot.press("r")
             await until(pilot, lambda: writers.report.error is None)
             await until(pilot, lambda: "The engine does not run" not in screen_text(app))
-
-
-def test_the_engine_ends_with_an_application_that_was_killed(profile: Profile) -> None:
-    owner = cache_owner(profile, sign_in(profile).user_id)
-    open_cache(profile.cache_path(owner.user_id), owner).close()
-    code = (
-        "import sys\n"
-        "from lora_tui.cache.metadata import Owner\n"
-        "from lora_tui.config.load import load_profile\n"
-        "from lora_tui.engine.writers import Writers\n"
-        "profile = load_profile()\n"
-        f"writers = Writers.for_profile(profile, Owner{tuple(owner)!r}, profile.paths)\n"
-        "writers.check_downloads()\n"
-        "print('up', flush=True)\n"
-        "sys.stdin.read()\n"
-    )
-    with subprocess.Popen(
-        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "up\n"
-        [engine] = engines_of(process.pid)
-        process.kill()
-    wait_until(lambda: not is_running(engine))
+            await until(pilot, lambda: bool(engines_of(os.getpid())))
+    assert not engines_of(os.getpid())  # the application quits without an orphan
 
 
 def test_offline_the_engine_works_without_the_network(profile: Profile) -> None:
@@ -242,19 +169,12 @@ def test_a_python_that_can_not_start_is_one_sentence(
     assert found.value.remedy
 
 
-def test_without_a_log_file_the_engine_works(profile: Profile) -> None:
-    log = engine_log(profile.paths.state_dir)
-    log.parent.mkdir(parents=True, exist_ok=True)
-    log.mkdir()
-    with started(profile) as writers:
-        writers.check_downloads()
-
-
-def test_an_engine_that_hangs_at_the_end_is_ended(
+def test_an_engine_works_without_a_log_file_and_is_ended_though_it_hangs(
     profile: Profile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("lora_tui.engine.process.CLOSE_SECONDS", 0.2)
     monkeypatch.setattr("lora_tui.engine.process.TERM_SECONDS", 0.2)
+    engine_log(profile.paths.state_dir).mkdir(parents=True)  # a directory in its place
     with started(profile) as writers:
         writers.check_downloads()
         [engine] = engines_of(os.getpid())
@@ -262,12 +182,9 @@ def test_an_engine_that_hangs_at_the_end_is_ended(
     assert not is_running(engine)
 
 
-def test_an_engine_started_by_hand_says_who_starts_it() -> None:
-    ran = subprocess.run(
-        [sys.executable, "-m", "lora_tui.engine"], capture_output=True, text=True, check=False
-    )
-    assert ran.returncode == 2
-    assert ran.stderr == "this is started by `lora-tui`\n"
+def test_an_engine_started_by_hand_says_who_starts_it(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == UsageError.exit_code
+    assert capsys.readouterr().err == "this is started by `lora-tui`\n"
 
 
 def test_nonsense_from_an_application_ends_the_engine_with_a_word_in_the_log(
@@ -282,23 +199,6 @@ def test_nonsense_from_an_application_ends_the_engine_with_a_word_in_the_log(
         channel.end(20.0)
     assert "EngineEndedError" in log.read_text()
     assert "password" not in log.read_text()
-
-
-def test_names_of_files_are_utf_8_in_a_locale_without_it(
-    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name, value in (("LC_ALL", "C"), ("PYTHONUTF8", "0"), ("PYTHONCOERCECLOCALE", "0")):
-        monkeypatch.setenv(name, value)
-    file, log = tmp_path / "modèle.toml", home / "state" / "engine.log"
-    file.write_text('[profiles.default]\nurl = "http://127.0.0.1:9"\nanon_key = "anon"\n')
-    channel = start_process(log)
-    with closing(channel.requests), closing(channel.answers):
-        channel.requests.write(encode(Hello(None, file, offline=True, owner=None)))
-        channel.requests.flush()
-        assert isinstance(read_message(channel.answers), Ready)
-        channel.requests.close()
-        channel.end(20.0)
-    assert log.read_text() == ""
 
 
 def test_the_build_names_the_installed_files() -> None:

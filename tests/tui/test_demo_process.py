@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Run
-from tests.pseudo_terminal import ESCAPES, Terminal
-from tests.tui.test_terminal import DEMO, demo
+from tests.pseudo_terminal import ESCAPES, Terminal, left_as_found
+from tests.tui.test_terminal import DEMO, colours, demo
 
 pytestmark = pytest.mark.slow
 
@@ -25,21 +25,27 @@ def is_backend(process: int) -> bool:
     return b"lora_tui.tui.sandbox_process" in Path(f"/proc/{process}/cmdline").read_bytes()
 
 
-def test_the_backend_ends_with_an_application_that_is_killed(tmp_path: Path) -> None:
+def test_the_engine_and_the_backend_end_with_an_application_that_is_killed(tmp_path: Path) -> None:
     with demo(tmp_path, check_line=False) as terminal:
         terminal.wait_for("synced just now")
         assert len(terminal.children) == 2  # the backend and the engine
+        terminal.process.kill()
+        terminal.wait_for_children_to_end()
 
 
-def test_the_models_of_the_demo_are_listed_beside_it_and_after_it(tmp_path: Path, run: Run) -> None:
+def test_the_models_of_the_demo_are_listed_beside_it_and_after_it_and_no_color_has_none(
+    tmp_path: Path, run: Run
+) -> None:
     listed = ("--profile", "demo", "list", "--json")
-    with demo(tmp_path) as terminal:
+    with demo(tmp_path, COLORTERM="truecolor", NO_COLOR="1") as terminal:
         terminal.wait_for("synced just now")
         beside = run(*listed).data["models"]
         assert len(beside) == 5
         assert run("--profile", "demo", "sync").code == 0
         terminal.type("q")
         assert terminal.end() == 0
+    assert left_as_found(bytes(terminal.written))
+    assert not colours(bytes(terminal.written))
     after = run(*listed).data["models"]
     assert all(model in after for model in beside)  # the demo may have harvested others
 
