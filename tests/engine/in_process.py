@@ -1,4 +1,7 @@
-"""An engine without a process: the real protocol over two pipes, served by a thread of the test."""
+"""An engine without a process: the real protocol over two pipes, served by a thread of the test.
+
+It imports nothing of the network, for programs on a terminal use it too; see profile_engine.py.
+"""
 
 from __future__ import annotations
 
@@ -9,13 +12,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
-from lora_tui.account.sessions import cache_owner
-from lora_tui.config.table import Profile
-from lora_tui.engine.harvest import INTERVAL
-from lora_tui.engine.online import OnlineWriters
 from lora_tui.engine.process import Channel, Engine
 from lora_tui.engine.protocol import Hello, Ready, read_message
-from lora_tui.engine.requests import Requests
 from lora_tui.engine.server import Outbox, Work, serve
 from lora_tui.engine.writers import Writers
 from lora_tui.errors import LoraTuiError
@@ -53,29 +51,6 @@ def in_process_engine(work: Work | OpenWork, hello: Hello = HELLO) -> Engine:
 def in_process_writers(work: Work | OpenWork, hello: Hello = HELLO) -> Writers:
     """Writers that ask such an engine."""
     return Writers(lambda: in_process_engine(work, hello), DOWNLOADS)
-
-
-def writers_of(
-    profile: Profile,
-    user_id: str,
-    *,
-    connect: Callable[[], OnlineWriters] | None,
-    harvest_interval: float = INTERVAL,
-) -> Writers:
-    """Writers whose engine has the real requests of a profile; `connect`: None offline."""
-    owner = cache_owner(profile, user_id)
-
-    def open_work(_hello: Hello, tell: Callable[[str, Any], None]) -> Work:
-        return Requests(
-            profile.paths,
-            profile,
-            owner,
-            connect=connect,
-            tell=tell,
-            harvest_interval=harvest_interval,
-        )
-
-    return Writers(lambda: in_process_engine(open_work), profile.downloads_dir)
 
 
 def in_process_channel(open_work: OpenWork) -> Channel:

@@ -28,7 +28,7 @@ from lora_tui.errors import (
     UsageError,
 )
 from lora_tui.transfers.control import Control
-from tests.engine.in_process import writers_of
+from tests.engine.profile_engine import writers_of
 from tests.pseudo_terminal import PATIENCE
 from tests.tui.library import NOW, USER, FakeWriters
 

@@ -15,7 +15,7 @@ from lora_tui.harvest.ledger_schema import State
 from lora_tui.screens.harvest import HarvestScreen
 from lora_tui.secret import Secret
 from lora_tui.tui.background_harvest import BackgroundHarvest
-from tests.engine.in_process import writers_of
+from tests.engine.profile_engine import writers_of
 from tests.harvest.world import World
 from tests.tui.conftest import until
 from tests.tui.library import FakeWriters

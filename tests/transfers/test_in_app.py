@@ -13,7 +13,7 @@ from lora_tui.engine.online import OnlineWriters
 from lora_tui.engine.writers import Writers
 from lora_tui.sandbox import Sandbox
 from lora_tui.screens.transfers import TransfersScreen
-from tests.engine.in_process import writers_of
+from tests.engine.profile_engine import writers_of
 from tests.tui.conftest import until
 
 SIGNED = "/storage/v1/object/sign/lora-models/"
