@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from lora_tui.commands.table import sentence_lines
 from lora_tui.domain import CurvePoint, Model
 from lora_tui.opinion import Opinion, second_opinion
 from lora_tui.reports.leaderboard import Board, board, board_data
@@ -93,3 +94,12 @@ def test_who_is_not_ranked_is_counted() -> None:
 
 def test_models_without_any_loss_have_an_empty_board_that_says_so() -> None:
     assert made(model(1)).sentences == ("1 model has no loss: not ranked.",)
+
+
+def test_sentences_break_between_words_on_a_terminal_and_never_in_a_file() -> None:
+    sentence = "The first differs from the others in: Learning rate 1e-4 (others 3e-4, 1e-5)."
+    lines = sentence_lines([sentence], 40, indent="  ")
+    assert " ".join(line.strip() for line in lines) == sentence
+    assert all(len(line) <= 40 and line.startswith("  ") for line in lines)
+    assert any("1e-4" in line for line in lines)
+    assert sentence_lines([sentence], None, indent="  ") == [f"  {sentence}"]

@@ -6,6 +6,8 @@ from lora_tui import formats
 from lora_tui.cache import models
 from lora_tui.cache.runs import get_opinion
 from lora_tui.commands.context import Context, resolve
+from lora_tui.commands.style import width_of
+from lora_tui.commands.table import sentence_lines
 from lora_tui.domain import Model
 from lora_tui.errors import UsageError
 from lora_tui.reports import LETTERS, MAX_COMPARED, MIN_COMPARED, compare
@@ -57,8 +59,8 @@ def _comparison(context: Context) -> Comparison:
 def _print(context: Context, comparison: Comparison, *, everything: bool) -> None:
     for letter, model in zip(LETTERS, comparison.models, strict=False):
         context.out.write(f"{letter}  {model.id[:8]}  {model.name}\n")
-    for sentence in comparison.sentences:
-        context.out.write(f"   {sentence}\n")
+    for told in sentence_lines(comparison.sentences, width_of(context), indent="   "):
+        context.out.write(f"{told}\n")
     rows = comparison.shown(everything=everything)
     if not rows:
         context.say("No differences. --all shows every property.")

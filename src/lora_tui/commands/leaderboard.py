@@ -10,7 +10,7 @@ from lora_tui.cache import leaders, metadata, models
 from lora_tui.cache.runs import get_opinion
 from lora_tui.commands.context import CACHE_REBUILT, Context
 from lora_tui.commands.style import width_of
-from lora_tui.commands.table import Column, table_lines
+from lora_tui.commands.table import Column, sentence_lines, table_lines
 from lora_tui.domain import Model
 from lora_tui.errors import UsageError
 from lora_tui.opinion import Opinion
@@ -87,7 +87,7 @@ def _text(found: Board, width: int | None) -> str:
         f"{name}, {found.base_model}: {formats.count(len(found.places))} of "
         f"{formats.counted(found.models, 'model')}",
         *table_lines(_COLUMNS, [_cells(place) for place in found.places], width),
-        *(f"  {sentence}" for sentence in found.sentences),
+        *sentence_lines(found.sentences, width, indent="  "),
     ]
     return "".join(f"{line}\n" for line in lines)
 

@@ -6,7 +6,8 @@ On a terminal the columns that matter least go first, and texts are cut in their
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+import textwrap
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from lora_tui.text import cell_width, fit
@@ -78,6 +79,23 @@ def table_lines(
         )
         .rstrip()
         for cells in ([column.heading for column in columns], *rows)
+    ]
+
+
+def sentence_lines(sentences: Iterable[str], width: int | None, *, indent: str) -> list[str]:
+    """Sentences below a table, each on lines of its own; broken between words on a terminal."""
+    if width is None:
+        return [f"{indent}{sentence}" for sentence in sentences]
+    return [
+        line
+        for sentence in sentences
+        for line in textwrap.wrap(
+            sentence,
+            width,
+            initial_indent=indent,
+            subsequent_indent=indent,
+            break_on_hyphens=False,
+        )
     ]
 
 
