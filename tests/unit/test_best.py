@@ -188,6 +188,17 @@ def test_models_without_validation_loss_are_named_and_not_ranked() -> None:
     assert "Only B has a validation loss: no loss is marked." in said(alone)
 
 
+def test_a_run_that_ended_broken_is_not_said_to_have_no_validation_loss() -> None:
+    points = [CurvePoint(float(n), 1.0, 0.5) for n in range(5)]
+    broken = second_opinion([*points, CurvePoint(9.0, float("nan"), None)])
+    comparison = compared(model(1), model(2), model(3), opinions=[broken, opinion(1.9, 1.2), None])
+    assert comparison.sentences == (
+        "A ended with losses that are not numbers: it is not ranked by losses.",
+        "Only B is left with a validation loss: no loss is marked.",
+        "C has no validation loss: it is not ranked by losses.",
+    )
+
+
 def test_a_run_that_ended_in_numbers_that_are_none_is_not_best() -> None:
     points = [CurvePoint(float(n), 1.0, 0.5) for n in range(5)]
     broken = second_opinion([*points, CurvePoint(9.0, float("nan"), None)])

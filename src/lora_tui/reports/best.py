@@ -274,17 +274,35 @@ def _validation_sentences(
     best_last: frozenset[int],
     best_lowest: frozenset[int],
 ) -> list[str]:
-    """Who is best by validation, ties, and who has no validation loss."""
+    """Who is best by validation, ties, who has no validation loss, and what is not marked."""
     missing = [index for index, each in enumerate(found) if each is None and index not in broken]
+    have, are = ("has", "it is") if len(missing) == 1 else ("have", "they are")
+    without = [f"{_letters(missing)} {have} no validation loss: {are} not ranked by losses."]
     if not validated:
-        return []
+        return without if missing else []
     if len(validated) == 1:
-        return [f"Only {_letters(validated)} has a validation loss: no loss is marked."]
+        only = "is left with" if broken else "has"
+        sentence = f"Only {_letters(validated)} {only} a validation loss: no loss is marked."
+        return [sentence, *(without if missing and broken else ())]
+    sentences = _best_sentences(found, validated, best_last, best_lowest)
+    if missing:
+        sentences += without
+    sentences.append("Not marked, as validation decides: training loss, loss reduction, rating.")
+    return sentences
+
+
+def _best_sentences(
+    found: Sequence[Validation | None],
+    validated: frozenset[int],
+    best_last: frozenset[int],
+    best_lowest: frozenset[int],
+) -> list[str]:
+    """Who has the best last validation loss, and who had the lowest of its run."""
     sentences = []
     some = found[min(best_last or validated)]
     last = formats.loss(some.last if some else None)
     if not best_last:
-        who = _letters(validated) if missing or broken else "All"
+        who = _letters(validated) if len(validated) < len(found) else "All"
         sentences.append(f"{who} have the same last validation loss: {last}.")
     elif len(best_last) == 1:
         step = some.last_step if some else None
@@ -299,12 +317,6 @@ def _validation_sentences(
         step = one.best_step if one and len(best_lowest) == 1 else None
         runs = "its run" if len(best_lowest) == 1 else "their runs"
         sentences.append(f"{_letters(best_lowest)} had the lowest of {runs}: {text}{_at(step)}.")
-    if missing:
-        have, are = ("has", "it is") if len(missing) == 1 else ("have", "they are")
-        sentences.append(
-            f"{_letters(missing)} {have} no validation loss: {are} not ranked by losses."
-        )
-    sentences.append("Not marked, as validation decides: training loss, loss reduction, rating.")
     return sentences
 
 
@@ -317,5 +329,5 @@ def _letters(indices: Iterable[int]) -> str:
 
 
 def _and(words: Sequence[str]) -> str:
-    """`A`, `A and B`, `A, B and C`."""
-    return " and ".join(filter(None, (", ".join(words[:-1]), words[-1])))
+    """`A`, `A and B`, `A, B and C`; nothing of no words."""
+    return " and ".join(filter(None, (", ".join(words[:-1]), *words[-1:])))
