@@ -10,7 +10,7 @@ from rich.cells import cell_len
 from lora_tui.app import LoraTuiApp
 from lora_tui.cache import runs
 from lora_tui.cache.runs import read_preview
-from lora_tui.widgets.model_preview import ModelPreview, preview_lines
+from lora_tui.widgets.model_preview import ModelPreview, preview_columns, preview_lines
 from tests.tui.conftest import Open, screen_text, until
 from tests.tui.library import HOSTILE_NAMES, Library, model_row
 
@@ -22,8 +22,9 @@ def pane_text(app: LoraTuiApp) -> str:
     panes = [pane for pane in app.screen.query(ModelPreview) if pane.display]
     if not panes:
         return ""
-    left = panes[0].region.x
-    return "\n".join(line[left:] for line in screen_text(app).splitlines())
+    pane = panes[0].region
+    lines = screen_text(app).splitlines()[pane.y : pane.bottom]
+    return "\n".join(line[pane.x :] for line in lines)
 
 
 async def test_the_pane_shows_rating_metrics_curve_opinion_and_files(
@@ -101,12 +102,43 @@ async def test_a_terminal_without_room_for_it_has_no_pane_until_it_is_widened(
     library.fill()
     app = open_app()
     async with app.run_test(size=(120, 30)) as pilot:
-        await pilot.press("p")
         assert pane_text(app) == ""
         await pilot.resize_terminal(130, 30)
         await until(pilot, lambda: "Training loss" in pane_text(app))
         await pilot.resize_terminal(100, 30)
         await until(pilot, lambda: pane_text(app) == "")
+
+
+@pytest.mark.parametrize("size", [(100, 30), (120, 36), (129, 40)], ids=str)
+async def test_a_less_wide_terminal_has_the_pane_below_the_list_where_that_is_wanted(
+    library: Library, open_app: Open, tmp_path: Path, size: tuple[int, int]
+) -> None:
+    library.fill()
+    path = tmp_path / "views.json"
+    app = open_app(views=path)
+    async with app.run_test(size=size) as pilot:
+        assert pane_text(app) == ""
+        await pilot.press("p", "j")
+        await until(pilot, lambda: "━━ smoothed" in pane_text(app))
+        await until(pilot, lambda: "SQL Assistant - 2026-11-22" in pane_text(app))
+        pane = app.screen.query_one(ModelPreview).region
+        assert (pane.x, pane.width, pane.height) == (0, size[0], 13)
+        assert "SQL Assistant - 2026-11-22" in screen_text(app).splitlines()[3]
+    app = open_app(views=path)
+    async with app.run_test(size=size) as pilot:
+        await until(pilot, lambda: "Training loss" in pane_text(app))
+        await pilot.press("p")
+        assert pane_text(app) == ""
+
+
+async def test_a_low_or_narrow_terminal_has_no_pane(library: Library, open_app: Open) -> None:
+    library.fill()
+    app = open_app()
+    for size in ((99, 40), (129, 29)):
+        async with open_app().run_test(size=size) as pilot:
+            await pilot.press("p")
+            assert not pilot.app.screen.query(ModelPreview)
+    app.db.close()
 
 
 async def test_the_pane_shows_what_a_writer_changes(library: Library, open_app: Open) -> None:
@@ -120,7 +152,7 @@ async def test_the_pane_shows_what_a_writer_changes(library: Library, open_app: 
         await until(pilot, lambda: "Total" in pane_text(app))
 
 
-@pytest.mark.parametrize("size", [(44, 10), (50, 21), (76, 60)])
+@pytest.mark.parametrize("size", [(44, 10), (50, 21), (76, 60), (96, 12)])
 @pytest.mark.parametrize("ascii_only", [False, True])
 def test_any_model_fits_into_the_pane(
     library: Library, open_app: Open, size: tuple[int, int], ascii_only: bool
@@ -136,7 +168,8 @@ def test_any_model_fits_into_the_pane(
     for model_id in ids:
         shown = read_preview(app.db, model_id)
         assert shown is not None
-        lines = preview_lines(shown, *size, ascii_only=ascii_only)
+        arranged = preview_lines if size[0] < 90 else preview_columns
+        lines = arranged(shown, *size, ascii_only=ascii_only)
         assert 0 < len(lines) <= size[1]
         for line in lines:
             text = "".join(part for part, _ in line)

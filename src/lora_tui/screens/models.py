@@ -82,7 +82,7 @@ class ModelsScreen(TableScreen):
             "models.preview",
             "preview",
             "Preview",
-            tooltip="Show or hide the preview beside the list",
+            tooltip="Show or hide the preview beside or below the list",
         ),
         bound(
             "models.columns",
@@ -267,11 +267,14 @@ class ModelsScreen(TableScreen):
     def action_preview(self) -> None:
         """Show or hide the preview."""
         state = self.lora.view_state
-        self.lora.remember(state._replace(preview=not state.preview))
+        if self._body.has_room_beside:
+            self.lora.remember(state._replace(preview=not state.preview))
+        else:
+            self.lora.remember(state._replace(preview_below=not state.preview_below))
         self._show_or_hide_preview()
 
     def _show_or_hide_preview(self) -> None:
-        self._body.show_preview(wanted=self.lora.view_state.preview)
+        self._body.show_preview(self.lora.view_state)
         self.refresh_bindings()
 
     def columns_chosen(self, keys: tuple[str, ...]) -> None:

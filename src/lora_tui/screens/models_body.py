@@ -1,4 +1,4 @@
-"""The body of the Models screen: the list as a table or as cards, and the preview beside it."""
+"""The body of the Models screen: the list as table or cards, the preview beside or below it."""
 
 from __future__ import annotations
 
@@ -18,8 +18,10 @@ from lora_tui.widgets.row_view import Rows, RowView
 if TYPE_CHECKING:
     from lora_tui.widgets.model_preview import ModelPreview
 
-_WITH_PREVIEW: Final = 130
-"""The least width of the terminal that has room for a preview."""
+_BESIDE: Final = 130
+"""The least width of the terminal that has room for a preview beside the list."""
+_BELOW: Final = (100, 30)
+"""The least width and height of a terminal that has room for one below the list."""
 
 
 class ModelsBody(Horizontal):
@@ -49,9 +51,15 @@ class ModelsBody(Horizontal):
         return next(view for view in self.query(RowView) if view.display)
 
     @property
+    def has_room_beside(self) -> bool:
+        """Whether the terminal is wide enough for a preview beside the list."""
+        return self.screen.size.width >= _BESIDE
+
+    @property
     def has_room_for_preview(self) -> bool:
-        """Whether the terminal is wide enough."""
-        return self.screen.size.width >= _WITH_PREVIEW
+        """Whether the terminal is large enough for a preview, beside or below the list."""
+        width, height = self.screen.size
+        return self.has_room_beside or (width >= _BELOW[0] and height >= _BELOW[1])
 
     def show_view(self, state: ViewState) -> RowView[ModelSummary]:
         """Switch from the table to the cards, or back; returns what is shown now, without rows."""
@@ -64,9 +72,11 @@ class ModelsBody(Horizontal):
         shown.skeleton = before.skeleton
         return shown
 
-    def show_preview(self, *, wanted: bool) -> None:
-        """Show the preview if it is wanted and there is room for it, else hide it."""
+    def show_preview(self, state: ViewState) -> None:
+        """Show the preview where it is wanted and there is room for it, else hide it."""
+        wanted = state.preview if self.has_room_beside else state.preview_below
         is_shown = wanted and self.has_room_for_preview
+        self.set_class(is_shown and not self.has_room_beside, "-below")
         if is_shown and self._preview is None:
             from lora_tui.widgets.model_preview import ModelPreview
 

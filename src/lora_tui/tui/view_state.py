@@ -30,6 +30,8 @@ class ViewState(NamedTuple):
     reverse: bool = False
     preview: bool = True
     """Whether a wide terminal shows the model under the cursor beside the list."""
+    preview_below: bool = False
+    """Whether a less wide terminal shows it below the list, which then has fewer lines."""
     columns: tuple[str, ...] = ()
     """The keys of the table's columns; none means those that fit best."""
     hidden_metrics: tuple[str, ...] = ()
@@ -76,6 +78,7 @@ def _parsed(data: Mapping[str, Any]) -> ViewState:
         sort=Sort(sort) if sort in list(Sort) else Sort.CREATED,
         reverse=data.get("reverse") is True,
         preview=data.get("preview") is not False,
+        preview_below=data.get("preview_below") is True,
         columns=_texts(data.get("columns")),
         hidden_metrics=_texts(data.get("hidden_metrics")),
         metric_axis=axis if isinstance(axis, str) else "step",

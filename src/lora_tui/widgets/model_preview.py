@@ -1,8 +1,9 @@
-"""The pane beside the list: a summary of the model under the cursor."""
+"""The pane beside or below the list: a summary of the model under the cursor."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import zip_longest
 from typing import ClassVar, Final
 
 from rich.cells import cell_len
@@ -35,6 +36,9 @@ _SHOWN_FIGURES: Final = (
     "Training time",
     "Cost",
 )
+_TWO_COLUMNS: Final = 90
+"""The least width of the pane for figures and curve side by side."""
+_FIGURES_WIDTH: Final = 46
 _LEAST_CHART: Final = 8
 _MOST_CHART: Final = 22
 _BLANK: Final[Line] = (("", "muted"),)
@@ -82,7 +86,8 @@ class ModelPreview(StyledLines):
         if self._shown is None:
             return ()
         height = self.content_size.height
-        return preview_lines(
+        arranged = preview_lines if width < _TWO_COLUMNS else preview_columns
+        return arranged(
             *(self._shown, width, height),
             ascii_only=self.ascii_only,
             open_key=key_of(self.app, "list.open"),
@@ -121,6 +126,29 @@ def preview_lines(
         return lines
     more = "..." if ascii_only else "…"
     return [*lines[: max(0, height - 1)], [(f"{more} {open_key} shows all", "faint")]]
+
+
+def preview_columns(
+    preview: Preview,
+    width: int,
+    height: int,
+    *,
+    ascii_only: bool = False,
+    open_key: str = DEFAULT_KEYS["list.open"],
+) -> list[Line]:
+    """At most `height` lines for a wide and low pane: header and metrics, beside them the curve."""
+    figures = [
+        *_header(preview.model, _FIGURES_WIDTH, ascii_only),
+        _BLANK,
+        *_tiles(preview, _FIGURES_WIDTH, ascii_only),
+    ][:height]
+    room = width - _FIGURES_WIDTH - 2
+    chart = _chart(preview, room, height, open_key, ascii_only)[:height]
+    lines: list[Line] = []
+    for left, right in zip_longest(figures, chart, fillvalue=_BLANK):
+        space = width - room - sum(cell_len(text) for text, _ in left)
+        lines.append([*left, (" " * space, "muted"), *right])
+    return lines
 
 
 def _header(model: Model, width: int, ascii_only: bool) -> list[Line]:
