@@ -7,6 +7,8 @@ from contextlib import closing
 from typing import Any
 
 import pytest
+from textual import events
+from textual._compositor import Compositor
 from textual.pilot import Pilot
 from textual.strip import Strip
 
@@ -145,3 +147,28 @@ async def test_jobs_that_stay_the_same_are_not_drawn_again(
         read_again(app)
         await pilot.pause()
         assert drawn == []
+
+
+async def test_a_screen_that_is_told_the_size_that_it_has_is_not_laid_out_again(
+    library: Library, open_app: Open, drawn: Drawn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Textual tells it several times while it opens."""
+    library.fill()
+    app = open_app()
+    async with app.run_test(size=(100, 30)) as pilot:
+        await until(pilot, lambda: "37 models" in screen_text(app))
+        while not await is_still(pilot, drawn):
+            pass
+        layouts = []
+        reflow = Compositor.reflow
+
+        def counted(compositor: Compositor, *arguments: Any) -> Any:
+            layouts.append(arguments)
+            return reflow(compositor, *arguments)
+
+        monkeypatch.setattr(Compositor, "reflow", counted)
+        app.screen.post_message(events.Resize(app.size, app.size))
+        await pilot.pause()
+        assert layouts == []
+        await pilot.resize_terminal(90, 25)
+        await until(pilot, lambda: bool(layouts))
