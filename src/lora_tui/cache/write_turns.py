@@ -58,11 +58,16 @@ _TURNS: Final[dict[Path, WriteTurns]] = {}
 _lock: Final = threading.Lock()
 
 
+def turns_at(path: Path) -> WriteTurns:
+    """The turns at a file, the same for all threads."""
+    with _lock:
+        return _TURNS.setdefault(path, WriteTurns())
+
+
 @contextmanager
 def write_turn(path: Path, seconds: float) -> Iterator[None]:
     """Hold the turn at a file. After so many seconds go on without: then SQLite decides."""
-    with _lock:
-        turns = _TURNS.setdefault(path, WriteTurns())
+    turns = turns_at(path)
     has_turn = turns.take(seconds)
     try:
         yield
