@@ -14,7 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from sqlite_utils import Database
 
-SCHEMA_VERSION = 17
+SCHEMA_VERSION = 18
 _OLDEST_MIGRATED = 8
 TABLES = frozenset(
     {
@@ -30,6 +30,8 @@ TABLES = frozenset(
         "transfers",
         "library",
         "weights",
+        "model_values",
+        "own_marks",
         "marks",
         "facts",
         "generations",
@@ -63,6 +65,8 @@ def migrate(connection: sqlite3.Connection) -> None:
     migrations()(_m016_sums_of_jobs)  # before the next, which writes all jobs again
     migrations()(_m015_orders_of_jobs)
     migrations()(_m017_newest_values)
+    migrations()(_m018_model_values)
+    migrations()(_m018_own_marks)
     migrations.apply(Database(connection))
     put_records(connection, records)
     if is_rebuilt:
@@ -207,6 +211,30 @@ def _m017_newest_values(db: Database) -> None:
         )
     # 1 where the newest points of a run came first, and earlier ones are missing (live.py)
     db.execute("ALTER TABLE curves ADD COLUMN lacks_earlier INTEGER")
+    from lora_tui.cache.sums import put_schema_sum
+
+    put_schema_sum(db.conn)
+
+
+def _m018_model_values(db: Database) -> None:
+    # what conditions and orders need of a model, so that the large rows are not read (values.py)
+    db.execute(
+        "CREATE TABLE model_values (n INTEGER PRIMARY KEY, gpu TEXT, suggested_stars INTEGER,"
+        " last_validation REAL, last_validation_step REAL, best_validation REAL,"
+        " best_validation_step REAL, rank INTEGER, alpha REAL, learning_rate REAL,"
+        " batch_size INTEGER, epochs REAL, effective_rank REAL)"
+    )
+    from lora_tui.cache.sums import put_schema_sum
+
+    put_schema_sum(db.conn)
+
+
+def _m018_own_marks(db: Database) -> None:
+    # a copy of the user's own marks (marks/); their file is the truth
+    db.execute(
+        "CREATE TABLE own_marks (model_id TEXT PRIMARY KEY, favorite INTEGER NOT NULL DEFAULT 0,"
+        " tags TEXT NOT NULL DEFAULT '', note TEXT, aliases TEXT NOT NULL DEFAULT '')"
+    )
     from lora_tui.cache.sums import put_schema_sum
 
     put_schema_sum(db.conn)

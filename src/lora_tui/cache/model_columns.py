@@ -1,0 +1,163 @@
+"""The columns of models: everything that a list, a condition, an order, a chart or SQL can name.
+
+Each column is a row of `MODEL_COLUMNS`; what is read from it is the same in `lora-tui list
+--columns`, `--where`, `--sort`, CSV, JSON, `lora-tui effect` and the view `models` of `lora-tui
+sql`.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from enum import Enum
+from typing import Any, Final, NamedTuple
+
+from lora_tui.cache.model_list import ModelList
+from lora_tui.cache.model_query import ModelQuery
+from lora_tui.errors import UsageError
+
+
+class Kind(Enum):
+    """What the values of a column are; None is an unknown value in all of them."""
+
+    TEXT = "text"
+    NUMBER = "number"
+    WHOLE = "whole number"
+    MONEY = "US dollars"
+    SIZE = "bytes"
+    HOURS = "hours"
+    MOMENT = "date"
+    """Microseconds since 1970 in SQL; 0 is unknown."""
+    YES_NO = "yes or no"
+    """1 or 0 in SQL."""
+    STARS = "stars"
+    TAGS = "tags"
+    """Words with a space before and after each: ` a b `; empty where there are none."""
+
+    @property
+    def is_number(self) -> bool:
+        """Whether values can be drawn on an axis."""
+        return self not in (Kind.TEXT, Kind.TAGS, Kind.YES_NO)
+
+
+class ModelColumn(NamedTuple):
+    """One column."""
+
+    name: str
+    """What it is called in options, conditions, CSV, JSON and SQL."""
+    title: str
+    """The heading of a table."""
+    meaning: str
+    """One line for `--columns help` and the documentation."""
+    kind: Kind
+    sql: str
+    """Over `FROM_MODELS`."""
+    better: int = 0
+    """1 where a higher value is better, -1 where a lower one is, else 0."""
+
+
+FROM_MODELS: Final = (
+    "models l LEFT JOIN datasets d ON d.id = l.dataset_id"
+    " LEFT JOIN model_values v ON v.n = l.n LEFT JOIN own_marks k ON k.model_id = l.id"
+)
+"""The tables of every column's SQL."""
+
+MODEL_COLUMNS: Final = (
+    ModelColumn("id", "Id", "id of the model", Kind.TEXT, "l.id"),
+    ModelColumn("name", "Name", "name of the model", Kind.TEXT, "l.name"),
+    ModelColumn("version", "Version", "version in the project", Kind.TEXT, "l.version"),
+    ModelColumn("description", "Description", "description in the project", Kind.TEXT,
+                "l.description"),
+    ModelColumn("status", "Status", "stored, deployed or archived", Kind.TEXT, "l.status"),
+    ModelColumn("dataset", "Dataset", "name of the dataset", Kind.TEXT, "d.name"),
+    ModelColumn("base_model", "Base model", "model that the adapter is for", Kind.TEXT,
+                "l.base_model"),
+    ModelColumn("preset", "Preset", "preset of the training job", Kind.TEXT, "l.preset_id"),
+    ModelColumn("gpu", "GPU", "type of the GPUs of the run", Kind.TEXT, "v.gpu"),
+    ModelColumn("stars", "Rating", "stored rating, 1 to 5 stars", Kind.STARS, "l.stars", 1),
+    ModelColumn("convergence", "Convergence", "stored judgement of the run", Kind.TEXT,
+                "l.convergence"),
+    ModelColumn("suggested_stars", "Suggested", "rating that the second opinion suggests",
+                Kind.STARS, "v.suggested_stars", 1),
+    ModelColumn("final_loss", "Loss", "final training loss", Kind.NUMBER, "l.final_loss", -1),
+    ModelColumn("last_validation_loss", "Val. loss", "last recorded validation loss",
+                Kind.NUMBER, "v.last_validation", -1),
+    ModelColumn("last_validation_step", "Val. step", "step of the last recorded validation loss",
+                Kind.NUMBER, "v.last_validation_step"),
+    ModelColumn("best_validation_loss", "Best val.", "lowest validation loss of the run",
+                Kind.NUMBER, "v.best_validation", -1),
+    ModelColumn("best_validation_step", "Best step", "step of the lowest validation loss",
+                Kind.NUMBER, "v.best_validation_step"),
+    ModelColumn("validation_gap", "Gap", "last validation loss minus final training loss",
+                Kind.NUMBER, "v.last_validation - l.final_loss"),
+    ModelColumn("perplexity", "Perpl.", "perplexity", Kind.NUMBER, "l.perplexity", -1),
+    ModelColumn("rank", "Rank", "rank of the adapter", Kind.WHOLE, "v.rank"),
+    ModelColumn("alpha", "Alpha", "alpha of the adapter", Kind.NUMBER, "v.alpha"),
+    ModelColumn("learning_rate", "Learn. rate", "learning rate", Kind.NUMBER, "v.learning_rate"),
+    ModelColumn("batch_size", "Batch", "batch size", Kind.WHOLE, "v.batch_size"),
+    ModelColumn("epochs", "Epochs", "number of epochs", Kind.NUMBER, "v.epochs"),
+    ModelColumn("effective_rank", "Eff. rank", "mean effective rank of the modules",
+                Kind.NUMBER, "v.effective_rank"),
+    ModelColumn("cost", "Cost", "cost of the run", Kind.MONEY, "l.cost", -1),
+    ModelColumn("duration_hours", "Hours", "training time", Kind.HOURS, "l.duration_hours", -1),
+    ModelColumn("size", "Size", "size of all files", Kind.SIZE, "l.size"),
+    ModelColumn("created_at", "Created", "when the model was stored", Kind.MOMENT, "l.created_at"),
+    ModelColumn("downloaded", "On disk", "whether all files are on this disk", Kind.YES_NO,
+                "EXISTS (SELECT 1 FROM library b WHERE b.model_id = l.id AND b.intact)"),
+    ModelColumn("favorite", "Favorite", "whether it is one of your favorites", Kind.YES_NO,
+                "ifnull(k.favorite, 0)"),
+    ModelColumn("tags", "Tags", "your tags", Kind.TAGS, "k.tags"),
+    ModelColumn("note", "Note", "your note", Kind.TEXT, "k.note"),
+    ModelColumn("aliases", "Aliases", "your aliases", Kind.TAGS, "k.aliases"),
+)  # fmt: skip
+"""All columns, in the order of `--columns help`."""
+_BY_NAME: Final = {column.name: column for column in MODEL_COLUMNS}
+SYNONYMS: Final = {
+    "created": "created_at",
+    "quality": "stars",
+    "rating": "stars",
+    "loss": "final_loss",
+    "training_loss": "final_loss",
+    "duration": "duration_hours",
+    "hours": "duration_hours",
+    "preset_id": "preset",
+}
+"""Other names that are understood."""
+
+
+def column_of(name: str) -> ModelColumn:
+    """The column with this name, ignoring case.
+
+    Raises UsageError, which names the columns that come near.
+    """
+    typed = name.strip().lower().replace("-", "_")
+    column = _BY_NAME.get(SYNONYMS.get(typed, typed))
+    if column is None:
+        from difflib import get_close_matches
+
+        near = get_close_matches(typed, [*_BY_NAME, *SYNONYMS], n=3)
+        remedy = f"did you mean {' or '.join(near)}? " if near else ""
+        raise UsageError(
+            f"There is no column {name!r}",
+            remedy=f"{remedy}`lora-tui list --columns help` lists all",
+        )
+    return column
+
+
+def values_of(
+    db: sqlite3.Connection,
+    columns: Sequence[ModelColumn],
+    query: ModelQuery,
+    *,
+    offset: int = 0,
+    limit: int | None = None,
+) -> list[tuple[Any, ...]]:
+    """Of the models that match, in their order: the id, then a value for each column.
+
+    Values are as SQL has them: see `Kind`.
+    """
+    found = ModelList(db, query)
+    numbers = found.window(offset, found.total if limit is None else limit)
+    chosen = ", ".join(("l.id", *(column.sql for column in columns)))
+    sql = f"SELECT l.n, {chosen} FROM {FROM_MODELS} WHERE l.n = ?"
+    return [tuple(row)[1:] for n in numbers for row in db.execute(sql, [n])]
