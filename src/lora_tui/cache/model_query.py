@@ -39,6 +39,8 @@ class ModelQuery(NamedTuple):
     created_before: datetime | None = None
     downloaded: bool | None = None
     """Only models whose files are all on this disk (True), only others (False), or all."""
+    where: str = ""
+    """A condition on columns: `rank >= 16 and best_validation_loss < 1.2` (conditions.py)."""
 
     @property
     def is_everything(self) -> bool:
