@@ -10,8 +10,8 @@ from lora_tui.cache import models
 from lora_tui.cache.metrics import get_curve
 from lora_tui.cache.runs import get_opinion
 from lora_tui.commands.context import Context, resolve
-from lora_tui.commands.show import model_lines, opinion_lines
 from lora_tui.config.kinds import expanded
+from lora_tui.documents.facts import model_lines, opinion_lines
 from lora_tui.domain import Model
 from lora_tui.errors import UsageError
 from lora_tui.filenames import slug

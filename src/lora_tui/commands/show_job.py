@@ -12,8 +12,8 @@ from lora_tui.commands import job_columns
 from lora_tui.commands.context import Context, resolve_job
 from lora_tui.commands.job_columns import JobLine
 from lora_tui.commands.jobs import as_data, job_lines
-from lora_tui.commands.show import setting_lines
 from lora_tui.commands.style import Style, style_of, width_of
+from lora_tui.documents.facts import setting_lines
 from lora_tui.domain import Job, RunProgress, attempts_of
 from lora_tui.domain.job_statuses import RUNNING
 from lora_tui.domain.outcome import NO_REASON
