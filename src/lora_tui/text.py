@@ -11,6 +11,8 @@ from lora_tui.secret import MASK, without_held
 
 _MOST_COMBINING = 4
 _ELLIPSIS = "…"
+_LEAST_FOR_BOTH_ENDS = 9
+"""Cells; a text that is cut to fewer keeps its beginning only."""
 _WORDS = (
     r"(?:(?<!mon)key(?!s\b|words?\b|board|error)|secret|passw(?:or)?d|passphrase|signature"
     r"|credential|token(?!i[sz]|s?[_-]?ids?\b|s\b[\"']?\s*[:=]\s*\d{1,9}(?!\w)))"
@@ -173,6 +175,31 @@ def fit(
         occupied = measure(text)
     padding = " " * (width - occupied)
     return padding + text if right else text + padding
+
+
+def fit_ends(
+    text: str,
+    width: int,
+    *,
+    ellipsis: str = _ELLIPSIS,
+    measure: Callable[[str], int] = cell_width,
+) -> str:
+    """Pad or cut the text to exactly `width` cells; a cut text keeps its beginning and its end.
+
+    Its last word stays whole if that takes at most half of the cells: names end in a date.
+    """
+    if width < _LEAST_FOR_BOTH_ENDS or measure(text) <= width:
+        return fit(text, width, ellipsis=ellipsis, measure=measure)
+    tail_width = (width - 1) // 3
+    last_word = measure(text[text.rstrip().rfind(" ") + 1 :])
+    if last_word <= width // 2:
+        tail_width = max(tail_width, last_word)
+    start = len(text)
+    while start and measure(text[start - 1 :]) <= tail_width:
+        start -= 1
+    tail = text[start:].lstrip()
+    head = fit(text, width - measure(tail), ellipsis=ellipsis, measure=measure).rstrip()
+    return fit(head + tail, width, ellipsis=ellipsis, measure=measure)
 
 
 def with_profile(text: str, profile: str) -> str:

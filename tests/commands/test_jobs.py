@@ -24,9 +24,9 @@ from lora_tui import clock
 from lora_tui.cache import jobs, records
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import open_cache, transaction
-from lora_tui.commands.table import Column, fit_ends, table_lines
+from lora_tui.commands.table import Column, table_lines
 from lora_tui.sandbox import Sandbox
-from lora_tui.text import cell_width
+from lora_tui.text import cell_width, fit_ends
 from tests.conftest import Run
 from tests.pseudo_terminal import open_terminal, put_back
 

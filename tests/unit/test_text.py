@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lora_tui.filenames import distinct_file_names, safe_file_name, slug
-from lora_tui.text import cell_width, fit, terminal_safe
+from lora_tui.text import cell_width, fit, fit_ends, terminal_safe
 
 wild = st.text(st.characters(), max_size=80) | st.text(
     st.sampled_from("\x1b[]\x07\x00\x9b\u202e\u2066\u200b\ufeff\r\n\t/\\.: ~acon日👩‍💻e\u0301"),
@@ -55,6 +55,14 @@ def test_lines_are_kept_where_they_are_asked_for() -> None:
 @given(wild, st.integers(1, 30))
 def test_a_fitted_text_takes_exactly_its_cells(text: str, width: int) -> None:
     assert cell_width(fit(terminal_safe(text), width)) == width
+    assert cell_width(fit_ends(terminal_safe(text), width)) == width
+
+
+def test_a_name_that_is_cut_keeps_the_date_at_its_end() -> None:
+    name = "Customer Support Emails - 2026-11-23"
+    assert fit_ends(name, 28) == "Customer Support…2026-11-23 "
+    assert fit_ends(name, 22) == "Customer Su…2026-11-23"
+    assert fit_ends(name, 36) == name
 
 
 @given(wild)

@@ -15,13 +15,13 @@ from lora_tui.cache.metric_columns import LoggedPoint, logged_points, metric_col
 from lora_tui.cache.thinning import thinned_points
 from lora_tui.commands.context import Context, ambiguous, similar
 from lora_tui.commands.style import style_of, width_of
-from lora_tui.commands.table import Column, fit_ends, table_lines
+from lora_tui.commands.table import Column, table_lines
 from lora_tui.curves.metrics_series import MetricRun, Track, label_of
 from lora_tui.domain import Job
 from lora_tui.errors import LoraTuiError, NotFoundError
 from lora_tui.json_values import json_text
 from lora_tui.reports.exports import escape_formula
-from lora_tui.text import cell_width, fit
+from lora_tui.text import cell_width, fit, fit_ends
 from lora_tui.widgets.charts.metric_text import metric_text
 from lora_tui.widgets.charts.sparkline import sparkline
 

@@ -10,13 +10,12 @@ import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
-from lora_tui.text import cell_width, fit
+from lora_tui.text import cell_width, fit, fit_ends
 
 ESSENTIAL: Final = 80
 _GAP: Final = 2
 _COMFORTABLE: Final = 1.75
 """Times the least width of a text."""
-_ELLIPSIS: Final = "…"
 _NARROWEST_TERMINAL: Final = 20
 
 
@@ -97,19 +96,6 @@ def sentence_lines(sentences: Iterable[str], width: int | None, *, indent: str) 
             break_on_hyphens=False,
         )
     ]
-
-
-def fit_ends(text: str, width: int) -> str:
-    """Pad or cut the text to exactly `width` cells; a cut text keeps its beginning and its end."""
-    if cell_width(text) <= width or width < 9:
-        return fit(text, width)
-    tail_width = (width - 1) // 3
-    start = len(text)
-    while start and cell_width(text[start - 1 :]) <= tail_width:
-        start -= 1
-    tail = text[start:].lstrip()
-    head = fit(text, width - cell_width(tail), ellipsis=_ELLIPSIS).rstrip()
-    return fit(head + tail, width)
 
 
 def _fitting(columns: Sequence[Column], natural: Sequence[int], width: int) -> dict[int, int]:

@@ -18,7 +18,7 @@ from textual.strip import Strip
 from lora_tui import clock, formats
 from lora_tui.cache.models import ModelSummary
 from lora_tui.widgets.bindings import bound
-from lora_tui.widgets.cells import fit, normalize_width, wrap
+from lora_tui.widgets.cells import fit, fit_ends, normalize_width, wrap
 from lora_tui.widgets.charts.sparkline import area_chart
 from lora_tui.widgets.row_view import Rows, RowView, row_styles
 from lora_tui.widgets.styled_lines import Line, Span, badge_spans, star_spans
@@ -82,7 +82,7 @@ def placeholder_lines(number: int, context: CardContext) -> list[Line]:
 def _name_line(model: ModelSummary, context: CardContext, is_marked: bool) -> Line:
     signs = _signs(model, context, is_marked)
     room = context.width - sum(len(text) for text, _ in signs)
-    return [(fit(model.name, room, ascii_only=context.ascii_only), "name"), *signs]
+    return [(fit_ends(model.name, room, ascii_only=context.ascii_only), "name"), *signs]
 
 
 def _wrapped_name(
@@ -93,7 +93,10 @@ def _wrapped_name(
     room = context.width - sum(len(text) for text, _ in signs)
     name = normalize_width(model.name, ascii_only=context.ascii_only)
     first, *rest = wrap(name, room) or [""]
-    second = _text(" ".join(rest), context, "name") if rest else _text(origin, context)
+    second = _text(origin, context)
+    if rest:
+        rest_of_name = fit_ends(" ".join(rest), context.width, ascii_only=context.ascii_only)
+        second = [(rest_of_name, "name")]
     return [[(fit(first, room, ascii_only=context.ascii_only), "name"), *signs], second]
 
 

@@ -10,6 +10,7 @@ from typing import Final
 from rich.cells import cell_len, chop_cells
 
 from lora_tui.text import fit as fit_text
+from lora_tui.text import fit_ends as fit_text_ends
 from lora_tui.text import terminal_safe
 
 _ASCII_FOR: Final = str.maketrans(
@@ -50,6 +51,16 @@ def fit(text: str, width: int, *, right: bool = False, ascii_only: bool = False)
         normalize_width(text, ascii_only=ascii_only),
         width,
         right=right,
+        ellipsis="~" if ascii_only else "…",
+        measure=cell_len,
+    )
+
+
+def fit_ends(text: str, width: int, *, ascii_only: bool = False) -> str:
+    """Pad or cut the text to exactly `width` cells; a cut text keeps its beginning and its end."""
+    return fit_text_ends(
+        normalize_width(text, ascii_only=ascii_only),
+        width,
         ellipsis="~" if ascii_only else "…",
         measure=cell_len,
     )

@@ -71,7 +71,8 @@ def _curve(model: ModelSummary, context: RenderContext) -> Sequence[Span]:
 
 
 COLUMNS: Final = (
-    Column("name", "Name", "Name", _name, 0, 26, most=60, sort=Sort.NAME, narrow_width=18),
+    Column("name", "Name", "Name", _name, 0, 26, most=60, sort=Sort.NAME, narrow_width=18,
+           keeps_end=True),
     Column("stars", "Rating", "Rating", _stars, 1, 6, sort=Sort.QUALITY, narrow_width=7),
     Column("verdict", "Convergence", "Convergence", _badge, 2, 11, narrow_width=9,
            narrow_title="Converg."),
@@ -79,7 +80,8 @@ COLUMNS: Final = (
     Column("loss", "Loss", "Final training loss", _loss, 7, 6, right=True, sort=Sort.LOSS),
     Column("perplexity", "Perpl.", "Perplexity", _perplexity, 12, 7, right=True,
            sort=Sort.PERPLEXITY),
-    Column("dataset", "Dataset", "Dataset", _dataset, 8, 14, most=28, narrow_width=10),
+    Column("dataset", "Dataset", "Dataset", _dataset, 8, 14, most=28, narrow_width=10,
+           keeps_end=True),
     Column("preset", "Preset", "Preset", _preset, 11, 12),
     Column("base_model", "Base model", "Base model", _base_model, 13, 12, most=26),
     Column("date", "Date", "Date", _date, 3, 6, sort=Sort.CREATED),

@@ -44,6 +44,8 @@ class Column(NamedTuple, Generic[Row]):
     """The least width from `ROOMY` on, if it differs."""
     narrow_title: str = ""
     """The title where the column is too narrow for `title`."""
+    keeps_end: bool = False
+    """Whether long texts are cut in their middle: names differ at their end."""
 
 
 class ColumnLayout(NamedTuple, Generic[Row]):

@@ -15,7 +15,7 @@ from textual.message import Message
 from textual.strip import Strip
 
 from lora_tui.widgets.bindings import bound
-from lora_tui.widgets.cells import fit
+from lora_tui.widgets.cells import fit, fit_ends
 from lora_tui.widgets.row_columns import WIDE, ColumnLayout, ColumnSet, RenderContext
 from lora_tui.widgets.row_view import Row, Rows, RowView
 from lora_tui.widgets.styled_lines import Span
@@ -298,7 +298,10 @@ class RowTable(RowView[Row]):
             segments.append(Segment(text, self._style(style, is_cursor)))
             left -= len(text)
         text, style = spans[-1]
-        fitted = fit(text, left, right=layout.column.right, ascii_only=self.ascii_only)
+        if layout.column.keeps_end:
+            fitted = fit_ends(text, left, ascii_only=self.ascii_only)
+        else:
+            fitted = fit(text, left, right=layout.column.right, ascii_only=self.ascii_only)
         segments.append(Segment(fitted, self._style(style, is_cursor)))
         return segments
 
