@@ -45,6 +45,19 @@ class UsageError(LoraTuiError):
     exit_code = ExitCode.USAGE
 
 
+class ConditionError(UsageError):
+    """A condition can't be understood; it points at the word."""
+
+    def __init__(
+        self, message: str, *, excerpt: tuple[str, str], span: tuple[int, int], remedy: str
+    ) -> None:
+        """`excerpt`: the condition, or the part around the word, and a line that points at it."""
+        super().__init__(message, remedy=remedy)
+        self.excerpt = excerpt
+        self.span = span
+        """Where the word begins and ends in the condition, in characters from 0."""
+
+
 def missing_extra(what: str, package: str, extra: str) -> UsageError:
     """The error for a part of lora-tui whose `package` is not installed."""
     return UsageError(
