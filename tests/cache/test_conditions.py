@@ -15,7 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lora_tui import clock
-from lora_tui.cache.conditions import DEEPEST, LONGEST, MOST_VALUES, parse
+from lora_tui.cache.condition_tokens import LONGEST
+from lora_tui.cache.conditions import DEEPEST, MOST_VALUES, parse
 from lora_tui.cache.model_columns import FROM_MODELS, MODEL_COLUMNS, Kind
 from lora_tui.cache.schema import migrate
 from lora_tui.errors import ConditionError, ExitCode, UsageError

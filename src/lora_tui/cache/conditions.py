@@ -11,33 +11,21 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from lora_tui.cache.condition_sql import comparison_sql, value_sql
+from lora_tui.cache.condition_tokens import Token, error_at, read_tokens, short
 from lora_tui.cache.condition_values import DESCRIBED, EXPECTED, Value, read_value
 from lora_tui.cache.model_columns import Kind, ModelColumn, column_of
 from lora_tui.errors import ConditionError, UsageError
-from lora_tui.text import cell_width
 
-LONGEST: Final = 4_000
-"""Characters of a condition."""
 DEEPEST: Final = 50
 """Parentheses and `not` within each other."""
 MOST_VALUES: Final = 300
 """Comparisons and values of lists in one condition; SQLite nests at most 1,000 expressions."""
 
-_TOKEN: Final = re.compile(
-    r"""(?P<space>\s+)
-    |(?P<quoted>'(?:[^']|'')*'|"(?:[^"]|"")*")
-    |(?P<sign><=|>=|<>|!=|!~|==|[=<>~(),≤≥≠])
-    |(?P<word>[^\s'"=<>~(),!≤≥≠]+)
-    |(?P<other>.)""",
-    re.VERBOSE | re.DOTALL,
-)
 _OPERATORS: Final = {
     **{sign: sign for sign in ("=", "!=", "<", "<=", ">", ">=", "~", "!~")},
     **{"==": "=", "<>": "!=", "≤": "<=", "≥": ">=", "≠": "!="},
 }
-_KEYWORDS: Final = ("and", "or", "not", "in", "is")
 _PLAIN: Final = re.compile(r"[^\s'\"=<>~(),!≤≥≠“”„«‘’]+")
-_EXCERPT_WIDTH: Final = 76
 _NUMBERS: Final = (Kind.NUMBER, Kind.WHOLE)
 _WITHOUT_ORDER: Final = (Kind.TEXT, Kind.TAGS, Kind.YES_NO)
 
@@ -52,25 +40,13 @@ class Condition(NamedTuple):
     """Those that it names, each once."""
     text: str
     """The condition in its shortest form, which means the same."""
+    parts: tuple[tuple[str, tuple[object, ...]], ...]
+    """SQL and values of the conditions that all have to hold; `sql` joins them by AND."""
 
 
 def parse(text: str) -> Condition:
     """Read a condition. Raises ConditionError (a UsageError), which points at the wrong word."""
     return _Parser(text).condition()
-
-
-class _Token(NamedTuple):
-    kind: str
-    """`word`, `quoted`, `sign`, or `end`."""
-    text: str
-    start: int
-    end: int
-
-    @property
-    def keyword(self) -> str:
-        """The word in lower case if it is a keyword; else empty."""
-        word = self.text.lower() if self.kind == "word" else ""
-        return word if word in _KEYWORDS else ""
 
 
 class _Part(NamedTuple):
@@ -81,6 +57,8 @@ class _Part(NamedTuple):
     text: str
     binding: int = 3
     """How closely its text holds together: 0 `or`, 1 `and`, 2 `not`, 3 a comparison."""
+    parts: tuple[_Part, ...] = ()
+    """Those that `and` joins."""
 
     def inside(self, binding: int) -> str:
         """The text within a part that holds together so closely."""
@@ -101,7 +79,7 @@ class _Parser:
         self._depth = 0
         self._values = 0
         self._columns: dict[str, ModelColumn] = {}
-        self._tokens = self._read_tokens()
+        self._tokens = read_tokens(text)
 
     def condition(self) -> Condition:
         part = self._either()
@@ -110,44 +88,19 @@ class _Parser:
             raise self._error("This parenthesis was never opened", token, "leave it out")
         if token.kind != "end":
             raise self._not_joined(token)
-        return Condition(part.sql, part.values, tuple(self._columns.values()), part.text)
-
-    def _read_tokens(self) -> list[_Token]:
-        text = self._text
-        if len(text) > LONGEST:
-            raise self._error(
-                f"The condition has {len(text):,} characters",
-                _Token("end", "", LONGEST, LONGEST),
-                f"write at most {LONGEST:,}; `in (…)` takes the place of many comparisons",
-            )
-        tokens = []
-        for match in _TOKEN.finditer(text):
-            kind, token = match.lastgroup or "", _Token("", match[0], match.start(), match.end())
-            if kind == "other":
-                raise self._unreadable(token)
-            bad = next((c for c in match[0] if not c.isprintable() and not c.isspace()), "")
-            if bad:
-                place = match.start() + match[0].index(bad)
-                raise self._error(
-                    "A condition has no control characters",
-                    _Token("", bad, place, place + 1),
-                    "leave it out",
-                )
-            if kind != "space":
-                tokens.append(token._replace(kind=kind))
-        if not tokens:
-            raise self._error(
-                "The condition is empty",
-                _Token("end", "", 0, 0),
-                "write a column, an operator and a value, like 'rank >= 16'",
-            )
-        return [*tokens, _Token("end", "", len(text.rstrip()), len(text.rstrip()))]
+        return Condition(
+            part.sql,
+            part.values,
+            tuple(self._columns.values()),
+            part.text,
+            tuple((each.sql, each.values) for each in part.parts or (part,)),
+        )
 
     @property
-    def _token(self) -> _Token:
+    def _token(self) -> Token:
         return self._tokens[self._place]
 
-    def _next(self) -> _Token:
+    def _next(self) -> Token:
         token = self._token
         self._place += token.kind != "end"
         return token
@@ -177,6 +130,7 @@ class _Parser:
             tuple(value for part in parts for value in part.values),
             f" {word} ".join(part.inside(binding + 1) for part in parts),
             binding,
+            tuple(parts) if word == "and" else (),
         )
 
     def _maybe_not(self) -> _Part:
@@ -225,7 +179,7 @@ class _Parser:
             return _Part(f"({column.sql} <> 0)", (), column.name)
         if self._token.kind in ("word", "quoted") and self._token.keyword in ("", "not"):
             raise self._error(
-                f"There is no operator {_short(self._token.text)}",
+                f"There is no operator {short(self._token.text)}",
                 self._token,
                 "choose from = != < <= > >= ~ !~ in, is known, is unknown",
             )
@@ -244,7 +198,7 @@ class _Parser:
                 "The condition ends too early", token, "write a column, like rank, and compare it"
             )
         if token.kind != "word" or token.keyword:
-            what = "another parenthesis" if token.text in ("(", ")") else _short(token.text)
+            what = "another parenthesis" if token.text in ("(", ")") else short(token.text)
             raise self._error(
                 f"A comparison begins with a column, not with {what}",
                 token,
@@ -255,9 +209,9 @@ class _Parser:
             column = column_of(token.text)
         except UsageError as error:
             if read_value(Kind.SIZE, token.text.strip("$")) or read_value(Kind.MOMENT, token.text):
-                message = f"A comparison begins with a column, not with {_short(token.text)}"
+                message = f"A comparison begins with a column, not with {short(token.text)}"
                 raise self._error(message, token, "write the value last: `rank >= 16`") from None
-            message = f"There is no column {_short(token.text)}"
+            message = f"There is no column {short(token.text)}"
             raise self._error(message, token, error.remedy or "") from None
         return self._columns.setdefault(column.name, column)
 
@@ -309,7 +263,7 @@ class _Parser:
             raise self._error(
                 "These are two comparisons in one",
                 self._token,
-                f"write `and {column.name} {self._token.text} …` after {_short(last)}",
+                f"write `and {column.name} {self._token.text} …` after {short(last)}",
             )
         return part
 
@@ -371,7 +325,7 @@ class _Parser:
                 remedy = "write straight quotes, ' or \""
             elif token.keyword and column.kind in (Kind.TEXT, Kind.TAGS):
                 remedy = f"write '{token.text}' if that is the text"
-            raise self._error(f"{_short(token.text)} is no value", token, remedy)
+            raise self._error(f"{short(token.text)} is no value", token, remedy)
         text = token.text
         if token.kind == "quoted":
             text = text[1:-1].replace(text[0] * 2, text[0])
@@ -390,30 +344,30 @@ class _Parser:
             raise self._no_value(column, token, text)
         if column.kind is Kind.MOMENT and value.end is None and operator in ("=", "!="):
             raise self._error(
-                f"{_short(text)} is a moment, which no date equals", token, "use < or >"
+                f"{short(text)} is a moment, which no date equals", token, "use < or >"
             )
         return _Typed(value, _value_text(text, column.kind, quoted=token.kind == "quoted"))
 
-    def _no_value(self, column: ModelColumn, token: _Token, text: str) -> ConditionError:
+    def _no_value(self, column: ModelColumn, token: Token, text: str) -> ConditionError:
         remedy = f"write {EXPECTED[column.kind]}"
         if text.lower() in ("null", "unknown", "none") or not text:
             remedy = f"write `{column.name} is unknown`"
         return self._error(
-            f"{column.name} is {DESCRIBED[column.kind]}, and {_short(text)} is none"
+            f"{column.name} is {DESCRIBED[column.kind]}, and {short(text)} is none"
             if text
             else "An empty text matches nothing",
             token,
             remedy,
         )
 
-    def _count(self, token: _Token) -> None:
+    def _count(self, token: Token) -> None:
         self._values += 1
         if self._values > MOST_VALUES:
             raise self._error(
                 f"The condition has more than {MOST_VALUES} values", token, "write fewer"
             )
 
-    def _not_joined(self, token: _Token) -> ConditionError:
+    def _not_joined(self, token: Token) -> ConditionError:
         written = {"&&": "and", "&": "and", "||": "or", "|": "or"}.get(token.text)
         if written:
             return self._error(f"There is no {token.text}", token, f"write `{written}`")
@@ -423,22 +377,8 @@ class _Parser:
             remedy += "; a text of several words needs quotes"
         return self._error("`and` or `or` is missing here", token, remedy)
 
-    def _unreadable(self, token: _Token) -> ConditionError:
-        if token.text in "'\"":
-            return self._error(
-                "This quote is never closed",
-                token,
-                f"write {token.text} after the text; in double quotes a text may have '",
-            )
-        return self._error(f"{_short(token.text)} alone means nothing", token, "write `not` or !=")
-
-    def _error(self, message: str, token: _Token, remedy: str) -> ConditionError:
-        return ConditionError(
-            message,
-            excerpt=_excerpt(self._text, token.start, token.end),
-            span=(token.start, token.end),
-            remedy=remedy,
-        )
+    def _error(self, message: str, token: Token, remedy: str) -> ConditionError:
+        return error_at(self._text, message, token, remedy)
 
 
 def _named_column(word: str) -> ModelColumn | None:
@@ -460,7 +400,7 @@ def _value_text(text: str, kind: Kind, *, quoted: bool) -> str:
             text = text.strip().replace(" ", "T", 1)
         text = text.replace(" ", "")
         return text if _PLAIN.fullmatch(text) else _in_quotes(text)
-    token = _Token("word", text, 0, 0)
+    token = Token("word", text, 0, 0)
     plain = (
         _PLAIN.fullmatch(text) and not token.keyword and (not quoted or _named_column(text) is None)
     )
@@ -470,21 +410,3 @@ def _value_text(text: str, kind: Kind, *, quoted: bool) -> str:
 def _in_quotes(text: str) -> str:
     quote = '"' if "'" in text and '"' not in text else "'"
     return f"{quote}{text.replace(quote, quote * 2)}{quote}"
-
-
-def _short(text: str) -> str:
-    """A word of the condition for a message."""
-    text = "".join(character if character.isprintable() else " " for character in text)
-    return repr(text if len(text) <= 40 else f"{text[:39]}…")
-
-
-def _excerpt(text: str, start: int, end: int) -> tuple[str, str]:
-    """The condition, or the part of it around the word, and a line of carets below the word."""
-    shown = "".join(character if character.isprintable() else " " for character in text)
-    first = max(0, min(start - _EXCERPT_WIDTH // 2, len(shown) - _EXCERPT_WIDTH))
-    last = first + _EXCERPT_WIDTH
-    before = "…" if first else ""
-    indent = cell_width(before + shown[first:start])
-    carets = max(1, cell_width(shown[start : min(end, last)]))
-    line = f"{before}{shown[first:last]}{'…' if last < len(shown) else ''}"
-    return line.rstrip(), " " * indent + "^" * carets

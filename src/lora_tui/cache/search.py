@@ -125,12 +125,26 @@ def has_word_index(db: sqlite3.Connection) -> bool:
 def _select(db: sqlite3.Connection, query: ModelQuery) -> tuple[str, list[object]]:
     words, word_values = select_numbers(db, query.search)
     filters, filter_values = _filters(query)
+    if query.where:
+        from lora_tui.cache.condition_rows import select_where  # late: seldom needed
+
+        sql, values = select_where(query.where)
+        narrower = [(words, word_values)] if words else []
+        if filters:
+            narrower.append((_filtered(filters), filter_values))
+        for select, others in narrower:
+            sql, values = f"SELECT n FROM ({sql}) WHERE n IN ({select})", [*values, *others]
+        return sql, values
     if not filters:
         return words or "SELECT n FROM models", word_values
-    sql = f"SELECT m.n FROM models m INDEXED BY models_filters WHERE {' AND '.join(filters)}"
+    sql = _filtered(filters)
     if words:
         sql += f" AND m.n IN ({words})"
     return f"{sql} ORDER BY m.n", [*filter_values, *word_values]
+
+
+def _filtered(filters: Sequence[str]) -> str:
+    return f"SELECT m.n FROM models m INDEXED BY models_filters WHERE {' AND '.join(filters)}"
 
 
 def _filters(query: ModelQuery) -> tuple[list[str], list[object]]:

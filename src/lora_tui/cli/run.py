@@ -16,7 +16,7 @@ from types import SimpleNamespace
 
 from lora_tui import clock
 from lora_tui.cli.call import APPLICATION, application_call
-from lora_tui.errors import DamagedCacheError, ExitCode, LoraTuiError, UsageError
+from lora_tui.errors import ConditionError, DamagedCacheError, ExitCode, LoraTuiError, UsageError
 
 _NO_ROOM = (errno.ENOSPC, errno.EIO, errno.EFBIG, errno.EDQUOT)
 _QUICK = ("list:list_models", "show:show_model")
@@ -240,6 +240,11 @@ def _report(error: LoraTuiError, *, json_wanted: bool, profile: str | None = Non
         parts.append(f". {remedy}")
     # it may quote a file or an argument
     _say(terminal_safe("".join(parts), limit=4_000))
+    if isinstance(error, ConditionError):
+        from lora_tui.secret import without_held
+
+        for line in error.excerpt:  # made for a terminal, and its spaces point at the word
+            _say(f"  {without_held(line)}")
     return error.exit_code
 
 
