@@ -33,7 +33,7 @@ def test_text_csv_and_markdown_have_the_rows_of_the_json(ids: list[str], run: Ru
     assert [line["property"] for line in table[1:]] == [row["property"] for row in rows]
     for row in rows:
         assert f"\n{row['property']}" in text
-        assert f"| {row['property']} |" in markdown
+        assert f"\n{row['property']}" in markdown
 
 
 def test_the_best_is_named_in_words(ids: list[str], run: Run) -> None:
@@ -47,7 +47,8 @@ def test_what_can_not_be_ranked_is_said_in_every_form(ids: list[str], run: Run) 
     for sentence in judged["sentences"]:
         assert sentence in run("compare", *ids[:3]).out
         assert sentence in run("compare", *ids[:3], "--csv").err
-    assert run("compare", *ids[:3], "--markdown").out.count("\n- ") == len(judged["sentences"])
+    said = run("compare", *ids[:3], "--markdown").out.partition("## What the losses tell")[2]
+    assert said.count("\n- ") == len(judged["sentences"])
 
 
 def test_a_report_has_the_last_and_the_best_validation_loss(ids: list[str], run: Run) -> None:
@@ -63,9 +64,9 @@ def test_an_id_prefix_selects_a_model(ids: list[str], run: Run) -> None:
 @pytest.mark.parametrize(
     ("chosen", "message"),
     [
-        ([0], "compare takes 2 to 6 models, not 1"),
+        ([0], "compare takes 2 to 100 models, not 1"),
         ([0, 0], "is named twice"),
-        ([0, 1, 2, 3, 4, 5, 0], "compare takes 2 to 6 models, not 7"),
+        ([0] * 101, "compare takes 2 to 100 models, not 101"),
     ],
 )
 def test_what_can_not_be_compared_is_a_usage_error(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import dataclasses
 import re
 import stat
@@ -12,8 +11,12 @@ from xml.etree import ElementTree
 
 import httpx
 
+from lora_tui.curves.series import Logged, from_curve
 from lora_tui.domain import ArtifactFile, CurvePoint, Model
-from lora_tui.reports.model_card import ModelCard, curve_svg, to_html, to_markdown
+from lora_tui.reports.curve_picture import curve_svg
+from lora_tui.reports.model_card import ModelCard, to_html
+from lora_tui.reports.model_markdown import to_markdown
+from lora_tui.reports.run_losses import block_curve, run_losses
 from lora_tui.sandbox import Sandbox
 from tests.commands.models import whole_model
 from tests.conftest import Run
@@ -33,6 +36,19 @@ class Tags(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.names.add(tag)
         self.attributes.update(name for name, _ in attrs)
+
+
+def outside_of_code(text: str) -> tuple[str, str]:
+    """What is rendered, and what is shown literally: blocks and spans of code."""
+    code: list[str] = []
+
+    def keep(found: re.Match[str]) -> str:
+        code.append(found["inner"])
+        return ""
+
+    blocks = re.compile(r"^(?P<fence>`{3,})\n(?P<inner>.*?)^(?P=fence)$", re.DOTALL | re.MULTILINE)
+    prose = re.sub(r"(?<!\\)`(?P<inner>[^`\n]*)`", keep, blocks.sub(keep, text))
+    return prose, "\n".join(code)
 
 
 def hostile_card() -> ModelCard:
@@ -90,13 +106,58 @@ def test_a_page_has_curve_metadata_files_and_snippets(
     assert [path.name for path in tmp_path.glob("*model*")] == ["model.html"]
 
 
-def test_markdown_goes_to_stdout_with_the_curve_in_it(configured: Sandbox, run: Run) -> None:
+def test_markdown_has_what_github_and_slack_both_show(configured: Sandbox, run: Run) -> None:
     run("sync")
-    ran = run("report", whole_model(run))
-    assert ran.out.startswith("# ")
-    data = re.search(r"\(data:image/svg\+xml;base64,([^)]+)\)", ran.out)
-    assert data is not None
-    assert ElementTree.fromstring(base64.b64decode(data[1])).tag.endswith("svg")
+    model = whole_model(run)
+    text = run("report", model, "--markdown").out
+    assert text == run("report", model).out
+    assert re.search(r"\ntraining    [▁▂▃▄▅▆▇█]{20,}\n +first  +[\d.]+ at step", text)
+    prose, code = outside_of_code(text)
+    assert not re.search(r"<|\||!\[|\*\*", prose)  # no HTML, tables, pictures or bold text
+    for described in run("show", model, "--json").data["configuration"]["files"].values():
+        assert f"sha256 {described['sha256']}" in code
+    assert "vllm serve" in code
+
+
+def test_the_picture_is_a_file_of_its_own_and_nothing_is_overwritten(
+    configured: Sandbox, run: Run, tmp_path: Path
+) -> None:
+    run("sync")
+    models = [model["id"] for model in run("list", "--json").data["models"]]
+    report, picture = tmp_path / "r.md", tmp_path / "a picture.svg"
+    written = ("--output", str(report), "--picture", str(picture))
+    assert run("report", whole_model(run), *written).code == 0
+    assert ElementTree.fromstring(picture.read_text()).tag.endswith("svg")
+    assert "(a%20picture.svg)" in report.read_text()
+    before = report.read_bytes(), picture.read_bytes()
+    refused = run("report", *models, *written)
+    assert (refused.code, refused.err.count("\n")) == (2, 1)
+    assert "--force" in refused.err
+    assert (report.read_bytes(), picture.read_bytes()) == before
+    assert run("report", *models, *written, "--force").code == 0
+    assert "# Comparison of" in report.read_text()
+    assert ElementTree.fromstring(picture.read_text()).tag.endswith("svg")
+    for option, message in (("--picture=x.png", "writes SVG"), ("--html", "as Markdown only")):
+        refused = run("report", *models, option)
+        assert refused.code == 2
+        assert message in refused.err
+
+
+def test_a_curve_of_blocks_shows_where_losses_rise_and_where_they_are_no_numbers() -> None:
+    points = [CurvePoint(n, 3.0 - n / 4, 1.0 + abs(n - 4)) for n in range(8)]
+    losses = run_losses(
+        [*from_curve(points, bad_steps=[8, 9, 10]), Logged(11.0, 0.5, None), Logged(12, None, 9.9)]
+    )
+    assert losses.steps == (0, 12)
+    training = block_curve(
+        losses.training, (0, 12), (0.5, 3.0), bad_steps=losses.bad_steps, width=13
+    )
+    assert training[0] == "█"
+    assert training[8:11] == "   "
+    assert training[11:] == "▁"
+    validation = block_curve(losses.validation, (0, 7), (1.0, 5.0), width=8)
+    assert (validation[0], validation[4]) == ("█", "▁")
+    assert validation[7] > validation[4]
 
 
 def test_hostile_text_is_escaped_in_html() -> None:
@@ -106,15 +167,19 @@ def test_hostile_text_is_escaped_in_html() -> None:
     assert "&lt;script&gt;" in to_html(hostile_card())
 
 
-def test_hostile_text_is_escaped_in_markdown() -> None:
+def test_hostile_text_is_only_text_in_markdown() -> None:
     text = to_markdown(hostile_card())
-    prose = text.partition("## Serving")[0]
-    assert not re.search(r"(?<!\\)<", prose)
-    assert re.findall(r"(?<!\\)\]\(", prose) == ["]("]  # our own picture
+    prose, code = outside_of_code(text)
+    assert not re.search(r"(?<!\\)[<`]|(?<!\\)\]\(", prose)
     assert [line for line in prose.splitlines() if line.startswith("#")] == [
-        prose.splitlines()[0], "## Loss", "## Metadata", "## Files",
+        "# ", "## Second opinion", "## Facts and settings", "## Files",
+        "## How to load it",
     ]  # fmt: skip
+    assert HOSTILE.replace("\n", " ") in code
     assert "\n`````\n``` breaks\n````out\n`````\n" in text
+    called = "<!channel> <@U1> <https://x.example|y> ```"
+    card = dataclasses.replace(hostile_card(), opinion=[called], metadata=[(called, called)])
+    assert not re.search("<[!@h]", to_markdown(card))
 
 
 def test_a_curve_of_one_value_is_drawn_and_one_point_is_none() -> None:

@@ -22,7 +22,7 @@ from lora_tui.cache.metrics import get_curve
 from lora_tui.curves.downsample_and_smooth import downsample, trend
 from lora_tui.curves.series import Logged, Series, Smoothing
 from lora_tui.domain import CurvePoint, MetricPoint, Training, curve_from_points
-from lora_tui.reports.model_card import curve_svg
+from lora_tui.reports.curve_picture import curve_svg
 from lora_tui.widgets.charts.axes import linear_ticks, log_ticks
 from lora_tui.widgets.charts.curve_plot import (
     MIN_PLOT_HEIGHT,

@@ -15,8 +15,9 @@ from lora_tui.reports.compare import (
     Row,
     compare_models,
     to_data,
-    to_markdown,
 )
+from lora_tui.reports.compared_markdown import comparison_markdown
+from lora_tui.reports.run_losses import NO_LOSSES
 from lora_tui.widgets.difference_table import table_lines
 
 BASE = "meta-llama/Llama-3.1-8B-Instruct"
@@ -121,7 +122,7 @@ def test_losses_of_different_datasets_or_base_models_are_not_ranked(
         assert row(comparison, label).best == frozenset(), label
     sentence = f"{what}: losses can't be compared; none is marked."
     assert comparison.sentences == (sentence,)
-    assert sentence in to_markdown(comparison)
+    assert sentence in comparison_markdown(comparison, [NO_LOSSES] * len(comparison.models))
     assert to_data(comparison)["judgement"]["comparable"] is False
     lines = ["".join(text for text, _ in line) for line in table_lines(comparison, 80)]
     assert lines[0] == sentence

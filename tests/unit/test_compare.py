@@ -20,9 +20,11 @@ from lora_tui.reports.compare import (
     compare_models,
     to_csv,
     to_data,
-    to_markdown,
 )
+from lora_tui.reports.compared_markdown import comparison_markdown
 from lora_tui.reports.exports import markdown_text, write_new_file
+from lora_tui.reports.model_table import table_columns
+from lora_tui.reports.run_losses import NO_LOSSES
 
 
 def model(number: int, **quality: Any) -> Model:
@@ -106,10 +108,10 @@ def test_no_text_breaks_out_of_its_cell(name: str, setting: str) -> None:
         }
     )
     comparison = compared(model(1), hostile)
-    table, *_ = to_markdown(comparison, everything=True).split("\n\n")
-    lines = table.splitlines()
-    bars = {len(line.replace("\\\\", "").replace("\\|", "").split("|")) for line in lines}
-    assert bars == {5}
+    lines = comparison_markdown(comparison, [NO_LOSSES] * 2, everything=True).splitlines()
+    assert [line for line in lines if line.startswith("```")] == ["```"] * 2
+    assert lines[-1] == "```"
+    assert lines[2:4] == [line for line in lines if line.startswith("- ")][:2]
     parsed = list(csv.reader(io.StringIO(to_csv(comparison, everything=True))))
     assert {len(line) for line in parsed} == {5}
     for cell in (cell for line in parsed for cell in line):
@@ -129,7 +131,7 @@ def _is_number(cell: str) -> bool:
     [
         ("a | b", r"a \| b"),
         ("<img src=x>", r"\<img src=x\>"),
-        ("[click](https://x.example)", r"\[click\]\(https\://x.example\)"),
+        ("[click](https://x.example)", r"\[click\](https\://x.example)"),
         ("www.x.example", r"www\.x.example"),
         ("`rm` *now*", r"\`rm\` \*now\*"),
         ("two\nlines", "two lines"),
@@ -150,3 +152,23 @@ def test_an_export_that_can_not_be_written_says_why(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(DiskError, match="can't be written"):
         write_new_file(tmp_path / "file", "comparison.md", "one")
+
+
+def test_of_many_models_each_is_a_numbered_line_and_sentences_use_the_numbers() -> None:
+    losses = {number: {"final_validation_loss": 2.0 - number / 10} for number in range(1, 8)}
+    comparison = compared(*(model(number, **losses[number]) for number in losses), model(8))
+    assert comparison.sentences[:2] == (
+        "The dataset of 8 models is not known: their losses may not be comparable.",
+        "The base model of 8 models is not known: their losses may not be comparable.",
+    )
+    assert "Model 7 has the best last validation loss: 1.3000." in comparison.sentences
+    assert any(text.startswith("Model 8 has no validation loss") for text in comparison.sentences)
+    columns = {column.title: column for column in table_columns(comparison)}
+    assert columns["Val. loss"].cell(6) == "1.3000*"
+    assert columns["Val. loss"].order(reverse=False) == [6, 5, 4, 3, 2, 1, 0, 7]
+    assert columns["Val. loss"].order(reverse=True) == [0, 1, 2, 3, 4, 5, 6, 7]
+    assert columns["Rank"].is_setting
+    assert "Epochs" not in columns  # all have the same
+    text = comparison_markdown(comparison, [NO_LOSSES] * 8, order=[6, 0, 1, 2, 3, 4, 5, 7])
+    assert text.index("`Model 7`") < text.index("`Model 1`")
+    assert "\n7  1.3000*" in text

@@ -163,19 +163,24 @@ COMMANDS = (
     Command(
         "report",
         "report:report",
-        "Export a model as a document (from the cache)",
+        "Write a report on a model, or on several compared (from the cache)",
         options.report_options,
         examples=(
+            ("report 3f2a9c1e", "Markdown for GitHub and Slack, on stdout"),
             ("report 3f2a9c1e --output model.html", "one page, with the loss curve"),
-            ("report 3f2a9c1e", "Markdown, on stdout"),
+            ("report 3f2a9c1e --output m.md --picture m.svg", "Markdown, and the curve as SVG"),
+            ("report 3f2a9c1e 77c0d8b4", "what two models differ in, which is better and why"),
         ),
     ),
     Command(
         "compare",
         "compare:compare_models",
-        "Compare 2 to 6 models (from the cache)",
+        "Compare 2 to 100 models (from the cache)",
         options.compare_options,
-        examples=(("compare 3f2a9c1e 77c0d8b4 --markdown", "two models, as a Markdown table"),),
+        examples=(
+            ("compare 3f2a9c1e 77c0d8b4", "two models side by side; more than 6 as a table"),
+            ("compare 3f2a9c1e 77c0d8b4 --markdown", "a report for GitHub and Slack"),
+        ),
     ),
     Command(
         "leaderboard",

@@ -246,13 +246,28 @@ def metrics_options(parser: ArgumentParser) -> None:
 
 def report_options(parser: ArgumentParser) -> None:
     """Add those of `report`."""
-    parser.add_argument("model", metavar="MODEL", help=_MODEL_HELP)
-    parser.add_argument(
+    parser.add_argument("model", metavar="MODEL", nargs="+", help=_MODEL_HELP)
+    formats = parser.add_mutually_exclusive_group()
+    formats.add_argument(
         "--format",
         choices=("md", "html"),
         help="the format (by the name of FILE, else md)",
     )
+    formats.add_argument(
+        *("--markdown", "--md"),
+        dest="format",
+        action="store_const",
+        const="md",
+        help="write Markdown for GitHub and Slack",
+    )
+    formats.add_argument(
+        "--html", dest="format", action="store_const", const="html", help="write one HTML page"
+    )
     parser.add_argument("--output", metavar="FILE", help="write to FILE instead of stdout")
+    parser.add_argument(
+        "--picture", metavar="FILE", help="also write the loss curves as a picture, an SVG file"
+    )
+    parser.add_argument("--force", action="store_true", help="replace files that exist")
 
 
 def compare_options(parser: ArgumentParser) -> None:
@@ -263,7 +278,9 @@ def compare_options(parser: ArgumentParser) -> None:
     )
     tables = parser.add_mutually_exclusive_group()
     tables.add_argument("--csv", action="store_true", help="print CSV")
-    tables.add_argument("--markdown", action="store_true", help="print a Markdown table")
+    tables.add_argument(
+        "--markdown", action="store_true", help="print a report in Markdown, with the curves"
+    )
 
 
 def leaderboard_options(parser: ArgumentParser) -> None:

@@ -1,17 +1,22 @@
-"""The command `compare`: a table of two to six models from the cache."""
+"""The command `compare`: two to a hundred models from the cache.
+
+Up to six stand side by side; of more each is a line of a table.
+"""
 
 from __future__ import annotations
 
+import sqlite3
+from collections.abc import Sequence
+
 from lora_tui import formats
-from lora_tui.cache import models
-from lora_tui.cache.runs import get_opinion
 from lora_tui.commands.context import Context, resolve
 from lora_tui.commands.style import width_of
-from lora_tui.commands.table import sentence_lines
-from lora_tui.domain import Model
+from lora_tui.commands.table import Column, sentence_lines, table_lines
+from lora_tui.documents.comparison import Compared, read_comparison, read_document
 from lora_tui.errors import UsageError
-from lora_tui.reports import LETTERS, MAX_COMPARED, MIN_COMPARED, compare
+from lora_tui.reports import MAX_COMPARED, MAX_TABLED, MIN_COMPARED, compare
 from lora_tui.reports.compare import Comparison
+from lora_tui.reports.model_table import LEGEND, table_columns
 from lora_tui.text import cell_width, fit
 
 _COLUMN_WIDTH = 28
@@ -20,8 +25,16 @@ _COLUMN_WIDTH = 28
 def compare_models(context: Context) -> None:
     """Print the comparison as text, JSON, CSV or Markdown."""
     arguments = context.arguments
-    comparison = _comparison(context)
+    check_number(arguments.model)
     everything = bool(arguments.all)
+    with context.cache() as db:
+        compared = read_comparison(db, resolve_each(db, arguments.model))
+        document = (
+            read_document(db, compared.comparison, everything=everything, order=compared.order)
+            if arguments.markdown
+            else ""
+        )
+    comparison = compared.comparison
     if context.json:
         context.print_data(compare.to_data(comparison, everything=everything))
     elif arguments.csv:
@@ -29,43 +42,86 @@ def compare_models(context: Context) -> None:
         for sentence in comparison.sentences:  # the table has no place for them
             context.say(sentence)
     elif arguments.markdown:
-        context.out.write(compare.to_markdown(comparison, everything=everything))
+        context.out.write(document)
+    elif len(comparison.models) > MAX_COMPARED:
+        _print_table(context, compared)
     else:
         _print(context, comparison, everything=everything)
 
 
-def _comparison(context: Context) -> Comparison:
-    references = context.arguments.model
-    if not MIN_COMPARED <= len(references) <= MAX_COMPARED:
+def check_number(references: Sequence[str]) -> None:
+    """Raises UsageError for too few or too many models."""
+    if not MIN_COMPARED <= len(references) <= MAX_TABLED:
         raise UsageError(
-            f"compare takes {MIN_COMPARED} to {MAX_COMPARED} models, not {len(references)}",
+            f"compare takes {MIN_COMPARED} to {MAX_TABLED} models, not {len(references)}",
             remedy="`lora-tui list` shows the models",
         )
-    with context.cache() as db:
-        found: dict[str, Model] = {}
-        for reference in references:
-            summary = resolve(db, reference)
-            if summary.id in found:
-                raise UsageError(
-                    f"{summary.name} is named twice",
-                    details=summary.id,
-                    remedy="name each model once",
-                )
-            found[summary.id] = models.require_model(db, summary.id)
-        opinions = [get_opinion(db, model.job_id) for model in found.values()]
-    return compare.compare_models(list(found.values()), opinions)
+
+
+def resolve_each(db: sqlite3.Connection, references: Sequence[str]) -> list[str]:
+    """The ids of models that are compared.
+
+    Raises UsageError for one that is named twice or not clearly, NotFoundError.
+    """
+    found: list[str] = []
+    for reference in references:
+        summary = resolve(db, reference)
+        if summary.id in found:
+            raise UsageError(
+                f"{summary.name} is named twice",
+                details=summary.id,
+                remedy="name each model once",
+            )
+        found.append(summary.id)
+    return found
+
+
+def _print_table(context: Context, compared: Compared) -> None:
+    """One line a model, the best first; the numbers are those of the sentences."""
+    comparison, width = compared.comparison, width_of(context)
+    columns = table_columns(comparison)
+    layout = [
+        Column("", 100, right=True),
+        Column("ID", 99),
+        Column("NAME", 98, least=12),
+        *(
+            Column(
+                column.title.upper(),
+                97 - place,
+                right=column.is_number,
+                least=None if column.is_number else 8,
+            )
+            for place, column in enumerate(columns)
+        ),
+    ]
+    rows = [
+        (
+            comparison.name_of(index),
+            comparison.models[index].id[:8],
+            comparison.models[index].name,
+            *(column.cell(index) for column in columns),
+        )
+        for index in compared.order
+    ]
+    for line in (
+        *table_lines(layout, rows, width),
+        *sentence_lines(comparison.sentences, width, indent="  "),
+    ):
+        context.out.write(f"{line}\n")
+    if any(column.best for column in columns):
+        context.say(LEGEND)
 
 
 def _print(context: Context, comparison: Comparison, *, everything: bool) -> None:
-    for letter, model in zip(LETTERS, comparison.models, strict=False):
-        context.out.write(f"{letter}  {model.id[:8]}  {model.name}\n")
+    for index, model in enumerate(comparison.models):
+        context.out.write(f"{comparison.name_of(index)}  {model.id[:8]}  {model.name}\n")
     for told in sentence_lines(comparison.sentences, width_of(context), indent="   "):
         context.out.write(f"{told}\n")
     rows = comparison.shown(everything=everything)
     if not rows:
         context.say("No differences. --all shows every property.")
         return
-    header = ("", *LETTERS[: len(comparison.models)])
+    header = ("", *(comparison.name_of(index) for index in range(len(comparison.models))))
     lines = [
         (
             row.label,

@@ -1,77 +1,134 @@
-"""The command `report`: writes the card of a model from the cache."""
+"""The command `report`: one model as a document, or several compared, from the cache."""
 
 from __future__ import annotations
 
-from contextlib import suppress
+import sqlite3
 from pathlib import Path
+from typing import Any
 
-from lora_tui.adapters.snippets import ServedAdapter, snippet
-from lora_tui.cache import models
-from lora_tui.cache.metrics import get_curve
-from lora_tui.cache.runs import get_opinion
+from lora_tui.commands.compare import check_number, resolve_each
 from lora_tui.commands.context import Context, resolve
 from lora_tui.config.kinds import expanded
-from lora_tui.documents.facts import model_lines, opinion_lines
-from lora_tui.domain import Model
+from lora_tui.documents.comparison import read_comparison, read_curves, read_document
+from lora_tui.documents.model_report import read_card
 from lora_tui.errors import UsageError
-from lora_tui.filenames import slug
 from lora_tui.files import PUBLIC_MODE, disk_error, write_file
+from lora_tui.reports import MAX_COMPARED
 from lora_tui.reports.best import validation_data, validation_of
-from lora_tui.reports.model_card import ModelCard, to_html, to_markdown
+from lora_tui.reports.compare import to_data
+from lora_tui.reports.curve_picture import curve_svg, curves_svg
+from lora_tui.reports.model_card import to_html
+from lora_tui.reports.model_markdown import to_markdown
 
-_PROGRAMS = ("vllm", "peft")
+_PAGES = (".html", ".htm")
 
 
 def report(context: Context) -> None:
-    """Print the document, or write it to a file atomically."""
+    """Print the document, or write it to a file atomically; the picture is a file of its own."""
     arguments = context.arguments
+    if len(arguments.model) > 1:
+        check_number(arguments.model)
+    output = _new_file(context, arguments.output, "--output")
+    picture = _new_file(context, arguments.picture, "--picture")
+    if picture is not None:
+        _require_svg(picture)
+    page = _is_page(context, output)
     with context.cache() as db:
-        model = models.require_model(db, resolve(db, arguments.model).id)
-        opinion = get_opinion(db, model.job_id)
-        curve = get_curve(db, model.job_id) or model.training.loss_curve
-    card = ModelCard(
-        model=model,
-        metadata=[row for row in model_lines(model, opinion) if row[0] not in ("Name", "File")],
-        opinion=[f"{label.strip()}: {text}" for label, text in opinion_lines(opinion, model)],
-        curve=curve,
-        snippets=_snippets(model),
-    )
-    as_html = arguments.format == "html" or (
-        arguments.format is None and (arguments.output or "").lower().endswith((".html", ".htm"))
-    )
-    text = to_html(card) if as_html else to_markdown(card)
-    path = expanded(arguments.output, "--output") if arguments.output else None
-    if path is not None:
-        _write(path, text)
+        if len(arguments.model) == 1:
+            text, svg, data = _of_one(context, db, page, _link(output, picture))
+        else:
+            text, svg, data = _of_several(context, db, page, _link(output, picture))
+    if picture is not None:
+        if svg is None:
+            raise UsageError(
+                "There is no curve to draw: fewer than two losses are cached",
+                remedy="leave out --picture, or open the model in `lora-tui`, which fetches them",
+            )
+        _write(picture, svg, "The picture")
+    if output is not None:
+        _write(output, text, "The report")
     if context.json:
-        context.print_data(
-            {
-                "model_id": model.id,
-                "model_name": model.name,
-                "format": "html" if as_html else "md",
-                "path": None if path is None else str(path),
-                "report": text if path is None else None,
-                "validation": validation_data(validation_of(model, opinion)),
-            }
-        )
-    elif path is None:
+        written = {
+            "format": "html" if page else "md",
+            "path": None if output is None else str(output),
+            "picture": None if picture is None else str(picture),
+            "report": text if output is None else None,
+        }
+        context.print_data(data | written)
+    elif output is None:
         context.out.write(text)
-    else:
-        context.say(f"Written to {path}")
+    for path in (output, picture):
+        if path is not None and not context.json:
+            context.say(f"Written to {path}")
 
 
-def _snippets(model: Model) -> list[tuple[str, str]]:
-    """Snippets without local paths, because the document is for other people."""
-    hyper = model.hyperparameters
-    served = ServedAdapter(slug(model.name), None, hyper.base_model or "", hyper.rank)
-    found = []
-    for program in _PROGRAMS:
-        with suppress(UsageError):  # for example a rank that vLLM does not support
-            found.append((program, snippet(served, program)))
-    return found
+def _of_one(
+    context: Context, db: sqlite3.Connection, page: bool, link: str | None
+) -> tuple[str, str | None, dict[str, Any]]:
+    card = read_card(db, resolve(db, context.arguments.model[0]).id)
+    model = card.model
+    data = {
+        "model_id": model.id,
+        "model_name": model.name,
+        "validation": validation_data(validation_of(model, card.verdict)),
+    }
+    return to_html(card) if page else to_markdown(card, picture=link), curve_svg(card.curve), data
 
 
-def _write(path: Path, text: str) -> None:
+def _of_several(
+    context: Context, db: sqlite3.Connection, page: bool, link: str | None
+) -> tuple[str, str | None, dict[str, Any]]:
+    if page:
+        raise UsageError(
+            "A comparison is written as Markdown only, not as HTML",
+            remedy="leave out --html, or name one model",
+        )
+    compared = read_comparison(db, resolve_each(db, context.arguments.model))
+    shown = compared.order[:MAX_COMPARED]
+    models = [compared.comparison.models[index] for index in shown]
+    text = read_document(db, compared.comparison, order=compared.order, picture=link)
+    names = [compared.comparison.name_of(index) for index in shown]
+    return text, curves_svg(names, read_curves(db, models)), to_data(compared.comparison)
+
+
+def _is_page(context: Context, output: Path | None) -> bool:
+    """Whether HTML is wanted: by an option, else by the name of the file."""
+    chosen = context.arguments.format
+    if chosen is not None:
+        return bool(chosen == "html")
+    return output is not None and output.name.lower().endswith(_PAGES)
+
+
+def _link(output: Path | None, picture: Path | None) -> str | None:
+    """How the document names the picture: only where both are files of one directory."""
+    if output is None or picture is None or output.parent != picture.parent:
+        return None
+    return picture.name
+
+
+def _require_svg(path: Path) -> None:
+    if path.suffix.lower() != ".svg":
+        raise UsageError(
+            f"--picture writes SVG, not {path.suffix or 'a file without a suffix'}",
+            remedy="name a file that ends in .svg; `rsvg-convert`, Inkscape or a browser turns it"
+            " into a PNG",
+        )
+
+
+def _new_file(context: Context, name: str | None, option: str) -> Path | None:
+    """The path of a file that may be written. Raises UsageError where it exists already."""
+    if not name:
+        return None
+    path = expanded(name, option)
+    if path.is_file() and not context.arguments.force:
+        raise UsageError(
+            f"{path} exists already",
+            remedy="choose another name, or replace it with --force",
+        )
+    return path
+
+
+def _write(path: Path, text: str, what: str) -> None:
     try:
         if path.exists() and not path.is_file():  # write to a device, never replace it
             path.write_text(text, encoding="utf-8")
@@ -81,7 +138,7 @@ def _write(path: Path, text: str) -> None:
     except OSError as error:
         raise disk_error(
             error,
-            "The report can't be written",
+            f"{what} can't be written",
             path,
             instead="choose a directory that you may write to",
         ) from error

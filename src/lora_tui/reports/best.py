@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from lora_tui.opinion import Opinion
 
 
+_MOST_NUMBERED: Final = 4
+"""Of more models a sentence says only how many they are."""
+
+
 class Basis(Enum):
     """What a property is computed from, which says whether the models can be ranked by it."""
 
@@ -62,7 +66,10 @@ class Judgement:
     best_training: frozenset[int]
     """Those with the best training loss; empty where a validation loss decides."""
     sentences: tuple[str, ...]
-    """For people; models are named by their letters. The first says what can't be compared."""
+    """For people; models are named by their letters, of more than six by their numbers from 1.
+
+    The first says what can't be compared.
+    """
 
     def best(
         self,
@@ -153,11 +160,11 @@ def judge(models: Sequence[Model], opinions: Sequence[Opinion | None]) -> Judgem
     best_lowest = lowest([each.best if each else None for each in found], Basis.VALIDATION)
     has_loss = has_validation or any(loss is not None for loss in losses)
     if not has_loss:
-        sentences = _broken_sentence(broken)
+        sentences = _broken_sentence(broken, len(models))
     elif differences:
         sentences = [f"Different {_and(differences)}: losses can't be compared; none is marked."]
     else:
-        sentences = [*unknown, *_broken_sentence(broken)]
+        sentences = [*unknown, *_broken_sentence(broken, len(models))]
         if has_validation:
             sentences += _validation_sentences(found, validated, broken, best_last, best_lowest)
         else:
@@ -170,7 +177,7 @@ def judge(models: Sequence[Model], opinions: Sequence[Opinion | None]) -> Judgem
         best_last=best_last,
         best_lowest=best_lowest,
         best_training=lowest(losses, Basis.TRAINING),
-        sentences=tuple(sentences),
+        sentences=tuple(text[:1].upper() + text[1:] for text in sentences),
     )
 
 
@@ -249,7 +256,7 @@ def _differences(models: Sequence[Model]) -> tuple[list[str], list[str]]:
         elif missing:
             its = "its" if len(missing) == 1 else "their"
             unknown.append(
-                f"The {what} of {_letters(missing)} is not known: "
+                f"The {what} of {_named(missing, len(models))} is not known: "
                 f"{its} losses may not be comparable."
             )
     sets = [model.training.evaluation_sets for model in models]
@@ -258,12 +265,12 @@ def _differences(models: Sequence[Model]) -> tuple[list[str], list[str]]:
     return different, unknown
 
 
-def _broken_sentence(broken: frozenset[int]) -> list[str]:
+def _broken_sentence(broken: frozenset[int], of: int) -> list[str]:
     if not broken:
         return []
     are = "it is" if len(broken) == 1 else "they are"
     return [
-        f"{_letters(broken)} ended with losses that are not numbers: {are} not ranked by losses."
+        f"{_named(broken, of)} ended with losses that are not numbers: {are} not ranked by losses."
     ]
 
 
@@ -277,12 +284,16 @@ def _validation_sentences(
     """Who is best by validation, ties, who has no validation loss, and what is not marked."""
     missing = [index for index, each in enumerate(found) if each is None and index not in broken]
     have, are = ("has", "it is") if len(missing) == 1 else ("have", "they are")
-    without = [f"{_letters(missing)} {have} no validation loss: {are} not ranked by losses."]
+    without = [
+        f"{_named(missing, len(found))} {have} no validation loss: {are} not ranked by losses."
+    ]
     if not validated:
         return without if missing else []
     if len(validated) == 1:
         only = "is left with" if broken else "has"
-        sentence = f"Only {_letters(validated)} {only} a validation loss: no loss is marked."
+        sentence = (
+            f"Only {_named(validated, len(found))} {only} a validation loss: no loss is marked."
+        )
         return [sentence, *(without if missing and broken else ())]
     sentences = _best_sentences(found, validated, best_last, best_lowest)
     if missing:
@@ -302,21 +313,25 @@ def _best_sentences(
     some = found[min(best_last or validated)]
     last = formats.loss(some.last if some else None)
     if not best_last:
-        who = _letters(validated) if len(validated) < len(found) else "All"
+        who = _named(validated, len(found)) if len(validated) < len(found) else "All"
         sentences.append(f"{who} have the same last validation loss: {last}.")
     elif len(best_last) == 1:
         step = some.last_step if some else None
         sentences.append(
-            f"{_letters(best_last)} has the best last validation loss: {last}{_at(step)}."
+            f"{_named(best_last, len(found))} has the best last validation loss: {last}{_at(step)}."
         )
     else:
-        sentences.append(f"{_letters(best_last)} have the same best last validation loss: {last}.")
+        sentences.append(
+            f"{_named(best_last, len(found))} have the same best last validation loss: {last}."
+        )
     if best_lowest and best_lowest != best_last:
         one = found[min(best_lowest)]
         text = formats.loss(one.best if one else None)
         step = one.best_step if one and len(best_lowest) == 1 else None
         runs = "its run" if len(best_lowest) == 1 else "their runs"
-        sentences.append(f"{_letters(best_lowest)} had the lowest of {runs}: {text}{_at(step)}.")
+        sentences.append(
+            f"{_named(best_lowest, len(found))} had the lowest of {runs}: {text}{_at(step)}."
+        )
     return sentences
 
 
@@ -324,8 +339,14 @@ def _at(step: float | None) -> str:
     return "" if step is None else f" at step {formats.step(step)}"
 
 
-def _letters(indices: Iterable[int]) -> str:
-    return _and([LETTERS[index] for index in sorted(indices)])
+def _named(indices: Iterable[int], of: int) -> str:
+    """`A and C`; of more models than there are letters `model 3`, `models 3 and 7`, `12 models`."""
+    places = sorted(indices)
+    if of <= len(LETTERS):
+        return _and([LETTERS[index] for index in places])
+    if len(places) > _MOST_NUMBERED:
+        return f"{formats.count(len(places))} models"
+    return f"model{'s' if len(places) > 1 else ''} {_and([str(n + 1) for n in places])}"
 
 
 def _and(words: Sequence[str]) -> str:

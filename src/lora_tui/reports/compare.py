@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from lora_tui import formats
 from lora_tui.clock import parse_timestamp
 from lora_tui.domain import Model
-from lora_tui.reports import LETTERS
+from lora_tui.reports import LETTERS, MAX_COMPARED
 from lora_tui.reports.best import (
     Basis,
     Judgement,
@@ -18,7 +18,7 @@ from lora_tui.reports.best import (
     validation_data,
     validation_of,
 )
-from lora_tui.reports.exports import csv_table, markdown_table, markdown_text
+from lora_tui.reports.exports import csv_table
 from lora_tui.reports.losses import training_loss
 
 if TYPE_CHECKING:
@@ -68,11 +68,15 @@ def _is_number(value: object) -> bool:
 
 @dataclass(frozen=True)
 class Comparison:
-    """The whole table; models are labelled by `LETTERS`."""
+    """The whole table; models are named as in the sentences of `judgement`."""
 
     models: tuple[Model, ...]
     rows: tuple[Row, ...]
     judgement: Judgement
+
+    def name_of(self, index: int) -> str:
+        """A letter; of more models than there are letters a number from 1."""
+        return LETTERS[index] if len(self.models) <= MAX_COMPARED else str(index + 1)
 
     @property
     def sentences(self) -> tuple[str, ...]:
@@ -87,7 +91,7 @@ class Comparison:
 
 
 def compare_models(models: Sequence[Model], opinions: Sequence[Opinion | None]) -> Comparison:
-    """Compare `MIN_COMPARED` to `MAX_COMPARED` models; `opinions` are in the same order."""
+    """Compare `MIN_COMPARED` to `MAX_TABLED` models; `opinions` are in the same order."""
     pairs = list(zip(models, opinions, strict=True))
     judged = judge(models, opinions)
     rows = [
@@ -100,27 +104,6 @@ def compare_models(models: Sequence[Model], opinions: Sequence[Opinion | None]) 
     order = tuple(dict.fromkeys(column.group for column in _COLUMNS))
     rows.sort(key=lambda row: order.index(row.group))
     return Comparison(tuple(models), tuple(rows), judged)
-
-
-def to_markdown(comparison: Comparison, *, everything: bool = False) -> str:
-    """A Markdown table with one column a model; the best value of a row ends in `(best)`.
-
-    What the losses tell follows as a list.
-    """
-    header = ["", *(f"{letter}: {model.name}" for letter, model in _named(comparison))]
-    rows = [
-        [
-            row.label,
-            *(
-                f"{text} {BEST_MARK}" if index in row.best else text
-                for index, text in enumerate(row.texts)
-            ),
-        ]
-        for row in comparison.shown(everything=everything)
-    ]
-    ids = ["Id", *(model.id for model in comparison.models)]
-    sentences = "".join(f"- {markdown_text(each)}\n" for each in comparison.sentences)
-    return markdown_table(header, [ids, *rows]) + (f"\n{sentences}" if sentences else "")
 
 
 def to_csv(comparison: Comparison, *, everything: bool = False) -> str:
@@ -206,10 +189,6 @@ def _others(
         _row(group, key or "unnamed", [pairs.get(key) for pairs in by_model], column, judged)
         for key in keys
     ]
-
-
-def _named(comparison: Comparison) -> list[tuple[str, Model]]:
-    return list(zip(LETTERS, comparison.models, strict=False))
 
 
 def _validated(read: Callable[[Validation], float | None]) -> _Read:

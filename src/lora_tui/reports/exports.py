@@ -1,4 +1,4 @@
-"""Writes tables as Markdown and CSV, with remote text escaped, and exports as new files."""
+"""Writes text as Markdown and tables as CSV, with remote text escaped, and exports as new files."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from lora_tui.errors import DiskError
 from lora_tui.filenames import safe_file_name
 from lora_tui.files import disk_error
 
-_MARKDOWN_SIGNS = re.compile(r"([\\`*_{}\[\]()<>#+!|~$@&]|:(?=//)|(?<=www)\.)", re.IGNORECASE)
+_MARKDOWN_SIGNS = re.compile(r"([\\`*_\[\]<>#|~@&]|:(?=//)|(?<=www)\.)", re.IGNORECASE)
+_CHAT_COMMANDS = re.compile(r"<(?=[!@#]|[a-z]+:)", re.IGNORECASE)
+_FENCE = "```"
 _FORMULA_SIGNS = ("=", "+", "-", "@", "\N{MINUS SIGN}")
 _LINE_BREAKS = ("\t", "\r", "\n", "\v", "\f", "\x85", "\u2028", "\u2029")
 _INVISIBLE = re.compile(
@@ -23,18 +25,33 @@ _INVISIBLE = re.compile(
 _MAX_ATTEMPTS = 1_000
 
 
-def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A GitHub table; the text of its cells is escaped by `markdown_text`."""
-    lines = [header, ["---"] * len(header), *rows]
-    return "".join(
-        "| " + " | ".join(cell if index == 1 else markdown_text(cell) for cell in line) + " |\n"
-        for index, line in enumerate(lines)
-    )
-
-
 def markdown_text(text: str) -> str:
-    """Escape text for Markdown: it renders literally, on one line, inside one table cell."""
-    return _MARKDOWN_SIGNS.sub(r"\\\1", " ".join(text.split()))
+    """Escape text for the inside of a line of Markdown: it renders literally there, on one line.
+
+    What is no sign inside a line stays as it is, because Slack shows the backslashes.
+    """
+    return _MARKDOWN_SIGNS.sub(r"\\\1", _quiet(" ".join(text.split())))
+
+
+def code_span(text: str) -> str:
+    """Text as code inside a line, which GitHub and Slack both show literally."""
+    return f"`{_quiet(' '.join(text.split())).replace('`', chr(39)) or ' '}`"
+
+
+def code_block(lines: Sequence[str]) -> list[str]:
+    """The lines of a block of code, which GitHub and Slack both show literally, in columns.
+
+    Three or more backticks in a row would end it: they become quotes.
+    """
+    inner = [
+        re.sub("`{3,}", lambda found: "'" * len(found[0]), _quiet(line)).rstrip() for line in lines
+    ]
+    return [_FENCE, *inner, _FENCE]
+
+
+def _quiet(text: str) -> str:
+    """The text with a space in what Slack's API would take for a mention or a link: `<!here>`."""
+    return _CHAT_COMMANDS.sub("< ", text)
 
 
 def csv_table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from pathlib import Path
+from sqlite3 import Connection
 from typing import ClassVar, Final
 
 from textual import events
@@ -19,9 +19,10 @@ from lora_tui.cache.models import get_model
 from lora_tui.cache.runs import Run, get_run, get_run_version
 from lora_tui.curves.metrics_series import LOSS, VALIDATION
 from lora_tui.curves.series import Series
+from lora_tui.documents.comparison import read_document
 from lora_tui.errors import LoraTuiError
 from lora_tui.reports import LETTERS, MIN_COMPARED
-from lora_tui.reports.compare import Comparison, compare_models, to_csv, to_markdown
+from lora_tui.reports.compare import Comparison, compare_models, to_csv
 from lora_tui.screens.chart_screen import CHART_ACTIONS, CHART_KEYS, ChartScreen, Scrolled
 from lora_tui.widgets.bindings import bound, key_of
 from lora_tui.widgets.charts.overlay_chart import OverlayChart
@@ -87,7 +88,7 @@ class CompareScreen(ChartScreen):
             "compare.markdown",
             "export('md')",
             "Export",
-            tooltip="Write the table as a Markdown file",
+            tooltip="Write the report as a Markdown file, for GitHub and Slack",
         ),
         bound(
             "compare.csv",
@@ -96,7 +97,7 @@ class CompareScreen(ChartScreen):
             show=False,
             tooltip="Write the table as a CSV file",
         ),
-        bound("compare.copy", "copy", "Copy", show=False, tooltip="Copy the table as Markdown"),
+        bound("compare.copy", "copy", "Copy", show=False, tooltip="Copy the report as Markdown"),
     ]
 
     def __init__(self, model_ids: Sequence[str]) -> None:
@@ -232,24 +233,24 @@ class CompareScreen(ChartScreen):
         self.chart.toggle_percent()
 
     def action_export(self, suffix: str) -> None:
-        """Write the shown table into the downloads directory."""
-        if self._comparison is None:
+        """Write the report, or the shown table as CSV, into the downloads directory."""
+        comparison, everything = self._comparison, self._everything
+        if comparison is None:
             return
-        write: Callable[..., str] = to_csv if suffix == "csv" else to_markdown
-        text = write(self._comparison, everything=self._everything)
         name = f"comparison-{clock.local(clock.now()):%Y-%m-%d}.{suffix}"
+        if suffix == "csv":
+            self.export(name, lambda _: to_csv(comparison, everything=everything))
+        else:
+            self.export(name, self._document(comparison))
 
-        def written(path: Path) -> None:
-            self.lora.notify(str(path), title="Exported")
-
-        keep = partial(self.lora.writers.save_text, name, text)
-        self.lora.start(keep, written, name="export")  # the toast appears on any screen
+    def _document(self, comparison: Comparison) -> Callable[[Connection], str]:
+        """What writes the report on the models with their curves, as Markdown."""
+        return partial(read_document, comparison=comparison, everything=self._everything)
 
     def action_copy(self) -> None:
-        """Copy the shown table as Markdown."""
+        """Copy the report as Markdown."""
         if self._comparison is not None:
-            text = to_markdown(self._comparison, everything=self._everything)
-            self.lora.copy(text, what="Table as Markdown")
+            self.copy_made(self._document(self._comparison), what="Report as Markdown")
 
     @property
     def chart(self) -> OverlayChart:

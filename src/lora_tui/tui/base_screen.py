@@ -229,13 +229,34 @@ class CacheScreen(BaseScreen[None]):
         exclusive: str,
     ) -> None:
         """Run a query with its own connection in a thread, then `then`. See `start`."""
+        self.start(self._made(query), then, name="read", exclusive=exclusive)
+
+    def export(self, name: str, write: Callable[[sqlite3.Connection], str]) -> None:
+        """Write a text that a thread makes from the cache as a new file of the downloads directory.
+
+        The toast that tells the path appears on any screen.
+        """
+        make, save = self._made(write), self.lora.writers.save_text
+
+        def written(path: Path) -> None:
+            self.lora.notify(str(path), title="Exported")
+
+        self.lora.start(lambda: save(name, make()), written, name="export")
+
+    def copy_made(self, write: Callable[[sqlite3.Connection], str], *, what: str) -> None:
+        """Copy a text that a thread makes from the cache."""
+        lora = self.lora
+        lora.start(self._made(write), lambda text: lora.copy(text, what=what), name="copy")
+
+    def _made(self, query: Callable[[sqlite3.Connection], Found]) -> Callable[[], Found]:
+        """A call for a thread that runs the query with its own connection."""
         path, owner = self.lora.cache_path, self.lora.cache_owner
 
         def ask() -> Found:
             with translate_database_errors(path), closing(open_existing(path, owner)) as db:
                 return query(db)
 
-        self.start(ask, then, name="read", exclusive=exclusive)
+        return ask
 
     def on_mount(self) -> None:
         """Subscribe to changes. Textual calls the `on_mount` of subclasses too."""
