@@ -18,6 +18,7 @@ from lora_tui.cache import metadata
 from lora_tui.cache.connection import path_of, transaction
 from lora_tui.cache.facets import JOBS, MODELS, value_counts
 from lora_tui.cache.metrics import sum_of_points
+from lora_tui.cache.model_values import COPIED
 from lora_tui.cache.search import has_word_index
 from lora_tui.cache.sums import SUMMED, columns_of, matches_checksum, schema_sum, table_sums
 from lora_tui.cache.transfer_queue import TransferState
@@ -145,6 +146,14 @@ def _derived(db: sqlite3.Connection) -> Iterator[str]:
     )
     if db.execute(sql).fetchone():
         yield "a job has the wrong name of its dataset"
+    sql = (
+        "SELECT 1 FROM models m LEFT JOIN model_values v ON v.n = m.n WHERE v.n IS NULL"
+        f" OR {' OR '.join(f'v.{name} IS NOT m.{name}' for name in COPIED)} LIMIT 1"
+    )
+    (models,) = db.execute("SELECT count(*) FROM models").fetchone()
+    (valued,) = db.execute("SELECT count(*) FROM model_values").fetchone()
+    if models != valued or db.execute(sql).fetchone():
+        yield "the values of a model differ from its row"
     if has_word_index(db):
         sql = (
             "SELECT 1 FROM models m LEFT JOIN datasets d ON d.id = m.dataset_id"
@@ -152,7 +161,6 @@ def _derived(db: sqlite3.Connection) -> Iterator[str]:
             " (w.name, w.dataset, w.base_model, w.description)"
             " IS NOT (m.name, d.name, m.base_model, m.description)"
         )
-        (models,) = db.execute("SELECT count(*) FROM models").fetchone()
         (words,) = db.execute("SELECT count(*) FROM models_words").fetchone()
         if models != words or db.execute(sql).fetchone():
             yield "the search index does not match the models"

@@ -10,6 +10,7 @@ from typing import Final
 from lora_tui.cache import metadata, metrics
 from lora_tui.cache.connection import transaction
 from lora_tui.cache.metrics import CHART_POINTS, CurveState
+from lora_tui.cache.stored_numbers import number_of
 from lora_tui.clock import parse_timestamp, timestamp_text
 from lora_tui.curves.growing import GrowingCurve
 from lora_tui.domain import MetricPoint
@@ -35,7 +36,9 @@ def note_points_read(db: sqlite3.Connection, moment: datetime) -> None:
 def note_earlier(db: sqlite3.Connection, job_id: str, *, missing: bool) -> None:
     """Note whether a run has points before the first cached one. Call inside a transaction."""
     value = 1 if missing else None
-    db.execute("UPDATE curves SET lacks_earlier = ? WHERE job_id = ?", [value, job_id])
+    sql = "UPDATE curves SET lacks_earlier = ? WHERE job_id = ? AND lacks_earlier IS NOT ?"
+    if db.execute(sql, [value, job_id, value]).rowcount:
+        metrics.refresh_values(db, job_id)
 
 
 def lacks_earlier(db: sqlite3.Connection, job_id: str) -> bool:
@@ -88,7 +91,7 @@ class LiveCurves:
         last = state.last_timestamp, state.last_id
         for row in metrics.raw_points(db, job_id, (last[0] or "", last[1] or "")):
             timestamp, point_id, step, _, training, validation, _, gradient, *_ = row
-            read = metrics.number_of
+            read = number_of
             logged = step, training, read(validation), read(gradient)
             curve.add(*logged)
             newest = newest.with_point(*logged)

@@ -8,8 +8,9 @@ from datetime import datetime
 from typing import Final, NamedTuple
 
 from lora_tui.cache.jobs import get_job
-from lora_tui.cache.metrics import get_curve, moment_of, number_of
+from lora_tui.cache.metrics import get_curve, moment_of
 from lora_tui.cache.runs import gc_paused
+from lora_tui.cache.stored_numbers import number_of
 from lora_tui.curves.metrics_series import TRAINING, VALIDATION, MetricRun
 from lora_tui.curves.series import Logged, Series, from_curve
 

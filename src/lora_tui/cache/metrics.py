@@ -6,13 +6,15 @@ An ordinary sync only adds points; a full sync replaces those of a job.
 from __future__ import annotations
 
 import json
-import math
 import sqlite3
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
 from lora_tui.cache.jobs import Activity
+from lora_tui.cache.model_values import refresh_job
+from lora_tui.cache.run_values import forget_runs, put_run, recorded_in_curve
+from lora_tui.cache.stored_numbers import number_of, stored_number
 from lora_tui.cache.sums import check_row, checksum, columns_of
 from lora_tui.clock import parse_timestamp, timestamp_text
 from lora_tui.curves.downsample_and_smooth import downsample
@@ -25,7 +27,6 @@ from lora_tui.domain import (
     finite,
     usable_loss,
 )
-from lora_tui.errors import DamagedCacheError
 
 CHART_POINTS = 600
 SPARKLINE_POINTS = 48
@@ -34,8 +35,6 @@ _VALUES = (
     " gpu_utilization"
 )
 _COLUMNS = f"job_id, timestamp, id, {_VALUES}"
-_NAN = "NaN"
-"""NaN in a column of numbers, in which SQLite would store NULL."""
 DRAWN_WHOLE = 100_000
 """With more points a curve is down-sampled while it is read, to bound the memory."""
 
@@ -257,9 +256,9 @@ def insert_points(
                 p.step,
                 p.epoch,
                 p.training_loss,
-                _stored(p.validation_loss),
+                stored_number(p.validation_loss),
                 p.learning_rate,
-                _stored(p.gradient_norm),
+                stored_number(p.gradient_norm),
                 p.throughput,
                 p.gpu_utilization,
             )
@@ -332,6 +331,13 @@ def put_curve(
             *(1 if live else None, job_id, job_id),
         ),
     )
+    refresh_values(db, job_id)
+
+
+def refresh_values(db: sqlite3.Connection, job_id: str) -> None:
+    """Compute what the points tell of a job's models. Call inside the transaction."""
+    forget_runs(db, [job_id])
+    refresh_job(db, job_id)
 
 
 def mark_live(db: sqlite3.Connection, job_id: str, live: bool = True) -> None:
@@ -352,11 +358,14 @@ def put_stored_curve(db: sqlite3.Connection, job_id: str, curve: Sequence[CurveP
     """Store the curve that came with a model, unless there is one. Call inside a transaction."""
     points = _points_json(downsample(curve, CHART_POINTS))
     values = (job_id, points, _sparkline_json(curve), 0, None, None)
-    db.execute(
+    written = db.execute(
         "INSERT OR IGNORE INTO curves (job_id, points, sparkline, total, last_timestamp, last_id,"
         " sum, newest_step, newest_loss, newest_validation) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (*values, checksum(values), *NewestValues.of_curve(curve)),
     )
+    if written.rowcount == 1:
+        put_run(db, job_id, recorded_in_curve(curve))
+        refresh_job(db, job_id)
 
 
 def sum_of_points(db: sqlite3.Connection, job_id: str) -> tuple[int, int]:
@@ -415,6 +424,8 @@ def delete_curves(db: sqlite3.Connection, job_ids: Sequence[str]) -> None:
     """Delete the points and curves of jobs. Call inside a transaction."""
     for table in ("metrics", "curves"):
         db.executemany(f"DELETE FROM {table} WHERE job_id = ?", [(job_id,) for job_id in job_ids])
+    for job_id in job_ids:
+        refresh_values(db, job_id)
 
 
 def _drawn(db: sqlite3.Connection, job_id: str) -> list[CurvePoint]:
@@ -456,20 +467,6 @@ def _extremes(points: Sequence[CurvePoint]) -> Sequence[CurvePoint]:
         *([0] if points[0].after_gap else []),
     }
     return [points[place] for place in sorted(chosen)]
-
-
-def _stored(value: float | None) -> float | str | None:
-    """A number as SQLite can store it."""
-    return _NAN if value is not None and math.isnan(value) else value
-
-
-def number_of(value: float | str | None) -> float | None:
-    """The number that `_stored` wrote. Raises DamagedCacheError."""
-    if not isinstance(value, str):
-        return value
-    if value == _NAN:
-        return math.nan
-    raise DamagedCacheError("The cache file is damaged", details="a metric point holds text")
 
 
 def moment_of(text: str) -> datetime | None:

@@ -167,12 +167,15 @@ def find_models(db: sqlite3.Connection, reference: str) -> list[ModelSummary]:
 def put_models(db: sqlite3.Connection, rows: Iterable[Row]) -> None:
     """Insert or replace models from backend rows. Call inside a transaction."""
     from lora_tui.cache.model_row import UPSERT, columns
+    from lora_tui.cache.model_values import put_values
 
+    rows = list(rows)
     values = [columns(row) for row in rows]
     ids = [str(value[0]) for value in values]
     with keep_counts(db, ids), keep_sums(db, "models", ids):
         db.executemany(UPSERT, [(*value, checksum(value)) for value in values])
     index_words(db, ids)
+    put_values(db, rows, values)
 
 
 def delete_models(db: sqlite3.Connection, ids: Sequence[str]) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from lora_tui.cache.metadata import ANNOUNCED_BEFORE, get_value, put_value
 from lora_tui.cache.sums import SUMMED, check_row, checksum, columns_of, keep_sums
 from lora_tui.clock import parse_timestamp, timestamp_text
-from lora_tui.json_values import json_text, parse_json, row_json
+from lora_tui.json_values import json_text, mapping, parse_json, row_json, text_or_none
 
 if TYPE_CHECKING:  # counting unread notifications does not need the domain
     from lora_tui.domain import Notification, Row
@@ -17,17 +17,33 @@ if TYPE_CHECKING:  # counting unread notifications does not need the domain
 
 def put_datasets(db: sqlite3.Connection, rows: Iterable[Row]) -> None:
     """Insert or replace datasets. Call inside a transaction."""
+    from lora_tui.cache.model_values import judge_again
     from lora_tui.domain import Dataset
 
+    datasets = [(Dataset.from_row(row), row) for row in rows]
+    before = _chats(db, [dataset.id for dataset, _ in datasets])
     put_rows(
         db,
         "datasets",
         [
             (dataset.id, row_json(row), dataset.name, moment_text(row, "updated_at"))
-            for row in rows
-            for dataset in (Dataset.from_row(row),)
+            for dataset, row in datasets
         ],
     )
+    for dataset_id in before ^ _chats(db, [dataset.id for dataset, _ in datasets]):
+        judge_again(db, dataset_id)
+
+
+def _chats(db: sqlite3.Connection, ids: Sequence[str]) -> set[str]:
+    """Those of these datasets that hold chats, which the second opinion takes into account."""
+    from lora_tui.opinion import is_chat_format
+
+    sql = "SELECT id, row FROM datasets WHERE id IN (SELECT value FROM json_each(?))"
+    return {
+        str(dataset_id)
+        for dataset_id, row in db.execute(sql, [json_text(list(ids))])
+        if is_chat_format(text_or_none(mapping(row).get("format")))
+    }
 
 
 def put_notifications(db: sqlite3.Connection, rows: Iterable[Row]) -> None:

@@ -16,7 +16,7 @@ from lora_tui.cache import costs, jobs, metadata, metrics, models, records
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import transaction
 from lora_tui.clock import parse_timestamp, timestamp_text
-from lora_tui.domain import Model, Row
+from lora_tui.domain import Row, Training
 from lora_tui.domain.cost_records import micro_dollars
 from lora_tui.json_values import identifier, mapping, number
 from lora_tui.text import terminal_safe
@@ -179,13 +179,14 @@ def _try_put(db: sqlite3.Connection, table: RemoteTable, rows: Sequence[Row]) ->
 def _put_models(db: sqlite3.Connection, rows: Iterable[Row]) -> None:
     """Also store the down-sampled curve that a harvested model's row holds."""
     rows = list(rows)
-    models.put_models(db, rows)
-    for row in rows:
+    for row in rows:  # before the models, whose values are computed from it
         if not mapping(row.get("training_summary")).get("loss_curve"):
             continue
-        model = Model.from_row(row)
-        if model.training.loss_curve and model.job_id:
-            metrics.put_stored_curve(db, model.job_id, model.training.loss_curve)
+        curve = Training.from_json(row.get("training_summary")).loss_curve
+        job_id = identifier(row.get("job_id"))
+        if curve and job_id:
+            metrics.put_stored_curve(db, job_id, curve)
+    models.put_models(db, rows)
 
 
 def _remove_jobs(db: sqlite3.Connection, ids: Sequence[str]) -> None:

@@ -31,6 +31,7 @@ TABLES = frozenset(
         "library",
         "weights",
         "model_values",
+        "run_values",
         "own_marks",
         "marks",
         "facts",
@@ -217,15 +218,12 @@ def _m017_newest_values(db: Database) -> None:
 
 
 def _m018_model_values(db: Database) -> None:
-    # what conditions and orders need of a model, so that the large rows are not read (values.py)
-    db.execute(
-        "CREATE TABLE model_values (n INTEGER PRIMARY KEY, gpu TEXT, suggested_stars INTEGER,"
-        " last_validation REAL, last_validation_step REAL, best_validation REAL,"
-        " best_validation_step REAL, rank INTEGER, alpha REAL, learning_rate REAL,"
-        " batch_size INTEGER, epochs REAL, effective_rank REAL)"
-    )
+    from lora_tui.cache.model_values import SCHEMA, rewrite_values
     from lora_tui.cache.sums import put_schema_sum
 
+    for statement in SCHEMA:
+        db.execute(statement)
+    rewrite_values(db.conn)
     put_schema_sum(db.conn)
 
 

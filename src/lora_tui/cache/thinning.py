@@ -2,11 +2,13 @@
 
 These have all columns and tell what the run was like: of each stretch the first point, the lowest
 and the highest loss, the highest gradient norm, points around losses that are not numbers, and the
-last evaluation. When such a run is opened, all points are fetched again (fetching/curves.py).
+last evaluation; and of the run the lowest validation loss. When such a run is opened, all points
+are fetched again (fetching/curves.py).
 """
 
 from __future__ import annotations
 
+import math
 import sqlite3
 from collections.abc import Sequence
 from datetime import timedelta
@@ -78,6 +80,9 @@ def _thin(db: sqlite3.Connection, job_id: str) -> None:
     ).fetchall()
     length = -(-len(found) // STRETCHES)
     kept = {found[-1][0]} if found else set()
+    validated = [row for row in found if isinstance(row[2], float) and math.isfinite(row[2])]
+    if validated:
+        kept.add(min(validated, key=lambda row: row[2])[0])
     for start in range(0, len(found), length):
         kept |= _kept_points(found[start : start + length])
     db.execute("CREATE TEMP TABLE IF NOT EXISTS kept_points (n INTEGER PRIMARY KEY)")
@@ -101,6 +106,7 @@ def _note_thinned(db: sqlite3.Connection, job_id: str, total: int) -> None:
         "UPDATE curves SET total = ?, sum = ?, points_sum = ?, thinned_from = ? WHERE job_id = ?",
         [rest, checksum(values), points_sum, total, job_id],
     )
+    metrics.refresh_values(db, job_id)
 
 
 def _kept_points(rows: Sequence[sqlite3.Row]) -> set[int]:

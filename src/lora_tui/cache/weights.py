@@ -9,6 +9,7 @@ from __future__ import annotations
 import sqlite3
 from typing import Any, Final
 
+from lora_tui.cache.model_values import refresh_model
 from lora_tui.domain import WeightSummary
 from lora_tui.json_values import json_text, mapping, parse_json
 
@@ -32,6 +33,7 @@ def put_weights(
             None if document is None else json_text(document),
         ],
     )
+    refresh_model(db, model_id)
 
 
 def weight_stamps(db: sqlite3.Connection) -> dict[str, str]:
@@ -71,6 +73,7 @@ def weights_of_peers(
 def delete_weights(db: sqlite3.Connection, model_id: str) -> None:
     """Delete the figures of a model. Call inside a transaction."""
     db.execute("DELETE FROM weights WHERE model_id = ?", [model_id])
+    refresh_model(db, model_id)
 
 
 def _json(db: sqlite3.Connection, column: str, model_id: str) -> Any:

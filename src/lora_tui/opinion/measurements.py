@@ -83,15 +83,9 @@ class Run:
         ]
         logged = [point.training_loss for point in points]
         gradients = [_signal(point, "gradient_norm") for point in points]
-        good = [
-            usable_loss(loss, gradient) is not None
-            for loss, gradient in zip(logged, gradients, strict=True)
-        ]
-        for stretch in _broken_zeros(logged, good):
-            for index in stretch:
-                good[index] = False
+        good = usable_points(logged, gradients)
         usable = [index for index, is_good in enumerate(good) if is_good]
-        losses = tuple(_clamped(logged[index]) for index in usable)
+        losses = tuple(clamped(logged[index]) for index in usable)
         near = rolling_median(losses, _LEVEL_HALF)
         deviations = [abs(loss - level) for loss, level in zip(losses, near, strict=True)]
         bad = [index for index, is_good in enumerate(good) if not is_good]
@@ -105,7 +99,7 @@ class Run:
             noises=[SIGMA * value for value in rolling_median(deviations, _NOISE_HALF)],
             rates=tuple(finite(_signal(points[index], "learning_rate")) for index in usable),
             validations=tuple(
-                (step, _clamped(loss)) for step, loss in validations if finite(loss) is not None
+                (step, clamped(loss)) for step, loss in validations if finite(loss) is not None
             ),
             last_has_validation=bool(points) and points[-1].validation_loss is not None,
             bad=tuple(steps[index] for index in bad),
@@ -162,7 +156,21 @@ class Run:
         return self.levels[index]
 
 
-def _clamped(value: float | None) -> float:
+def usable_points(losses: Sequence[float | None], gradients: Sequence[float | None]) -> list[bool]:
+    """Whether the training loss of each point is a number, as far as the run tells it."""
+    good = [
+        usable_loss(loss, gradient) is not None
+        for loss, gradient in zip(losses, gradients, strict=True)
+    ]
+    if 0 in losses:
+        for stretch in _broken_zeros(losses, good):
+            for index in stretch:
+                good[index] = False
+    return good
+
+
+def clamped(value: float | None) -> float:
+    """A loss within the bounds of the arithmetic."""
     return max(-_LARGEST, min(_LARGEST, value or 0.0))
 
 

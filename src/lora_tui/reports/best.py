@@ -12,12 +12,13 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from lora_tui import formats
-from lora_tui.domain import Model, StepLoss
+from lora_tui.domain import Model, Quality, StepLoss, Training
 from lora_tui.reports import LETTERS
-from lora_tui.reports.losses import training_loss, validation_loss
+from lora_tui.reports.losses import training_loss
 
 if TYPE_CHECKING:
     from lora_tui.opinion import Opinion
+    from lora_tui.opinion import Validation as RunValidation
 
 
 _MOST_NUMBERED: Final = 4
@@ -100,10 +101,22 @@ class Ranking(NamedTuple):
 
 def validation_of(model: Model, opinion: Opinion | None) -> Validation | None:
     """The validation losses of the model's run; None where none is known."""
-    stored = model.quality.final_validation_loss
-    last, best = validation_loss(model, opinion), _lowest(model, opinion)
-    if last is None and (curve := _validated(model)):
-        last = curve[-1]
+    run = None if opinion is None else opinion.validation
+    return validation_from(model.quality, model.training, run)
+
+
+def validation_from(
+    quality: Quality, training: Training, run: RunValidation | None
+) -> Validation | None:
+    """Like `validation_of`; `run` is what the points of the run recorded, None where nothing."""
+    stored = quality.final_validation_loss
+    last, best = training.last_validation, None
+    if run is not None:
+        last, best = StepLoss(run.last_step, run.last), StepLoss(run.best_step, run.best)
+    else:
+        curve = _validated(training)
+        last = last or (curve[-1] if curve else None)
+        best = _lowest(training, curve)
     loss = stored if stored is not None else last.loss if last else None
     if loss is None:
         return None
@@ -210,30 +223,36 @@ def _best(
     return frozenset(index for index in known if texts[index] == texts[best])
 
 
-def _validated(model: Model) -> list[StepLoss]:
+def _validated(training: Training) -> list[StepLoss]:
     """The validation losses of the curve that came with the model."""
     return [
         StepLoss(point.step, point.validation_loss)
-        for point in model.training.loss_curve
+        for point in training.loss_curve
         if point.validation_loss is not None
     ]
 
 
-def _lowest(model: Model, opinion: Opinion | None) -> StepLoss | None:
-    if opinion is not None and opinion.validation is not None:
-        return StepLoss(opinion.validation.best_step, opinion.validation.best)
-    if model.training.evaluation_sets:
-        return model.training.evaluation_sets[0].best
-    return min(_validated(model), key=lambda recorded: recorded.loss, default=None)
+def _lowest(training: Training, curve: Sequence[StepLoss]) -> StepLoss | None:
+    if training.evaluation_sets:
+        return training.evaluation_sets[0].best
+    return min(curve, key=lambda recorded: recorded.loss, default=None)
 
 
 def _is_broken(model: Model, opinion: Opinion | None) -> bool:
-    """Whether the weights are of the end of a run that ended with losses that are not numbers."""
     if opinion is None:
         return model.training.bad_from is not None
-    weights, last = model.training.weights_step, opinion.last_number
-    is_before = weights is not None and last is not None and weights <= last.step
-    return opinion.ends_bad and not is_before
+    last = opinion.last_number
+    return is_broken(model.training, opinion.ends_bad, last.step if last else None)
+
+
+def is_broken(training: Training, ends_bad: bool, last_step: float | None) -> bool:
+    """Whether the weights are of the end of a run that ended with losses that are not numbers.
+
+    `last_step`: that of the last training loss that is a number.
+    """
+    weights = training.weights_step
+    is_before = weights is not None and last_step is not None and weights <= last_step
+    return ends_bad and not is_before
 
 
 _OF_A_MODEL: Final[tuple[tuple[str, Callable[[Model], str | None]], ...]] = (
