@@ -167,11 +167,13 @@ def _values(line: _Line, action: argparse.Action, current: str) -> Iterator[tupl
 
         listed, comma, _ = current.rpartition(",")
         yield from ((f"{listed}{comma}{name}", "") for name in ("active", "ended", *STATUSES))
-    elif action.dest == "columns":
+    elif action.dest == "columns" and line.parser.prog == "lora-tui jobs":
         from lora_tui.commands.job_columns import COLUMNS
 
         listed, comma, _ = current.rpartition(",")
         yield from ((f"{listed}{comma}{column.name}", "") for column in COLUMNS)
+    elif action.dest in ("columns", "where"):
+        yield from _model_columns(action.dest, current)
     elif action.dest == "job" and action.nargs is None and not action.option_strings:
         yield from _jobs(line, current)
     elif action.dest == "model":
@@ -179,6 +181,17 @@ def _values(line: _Line, action: argparse.Action, current: str) -> Iterator[tupl
     elif action.dest == "dataset":
         query = "SELECT name, '' FROM datasets WHERE substr(name, 1, ?) = ? ORDER BY name"
         yield from _rows(line, query, (len(current), current))
+
+
+def _model_columns(option: str, current: str) -> Iterator[tuple[str, str]]:
+    """Yield columns of models for the last name of a list, or the last word of a condition."""
+    from lora_tui.cache.model_columns import MODEL_COLUMNS
+
+    unfinished = re.split(r"[\s(]" if option == "where" else "[,+]", current)[-1]
+    before = current[: len(current) - len(unfinished)]
+    if option == "columns" and not before:
+        yield "help", "list them"
+    yield from ((f"{before}{column.name}", column.meaning) for column in MODEL_COLUMNS)
 
 
 def _models(line: _Line, current: str) -> Iterator[tuple[str, str]]:

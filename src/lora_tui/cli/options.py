@@ -130,6 +130,13 @@ def list_options(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--downloaded", action="store_true", help="only models downloaded to this disk"
     )
+    _where_option(parser)
+    parser.add_argument(
+        "--columns",
+        metavar="C,…",
+        help="show these columns, in this order; +C,… adds them to the usual ones;"
+        " `--columns help` lists them",
+    )
     parser.add_argument(
         "--page", type=positive, default=1, metavar="N", help="the page to print (1)"
     )
@@ -139,6 +146,14 @@ def list_options(parser: ArgumentParser) -> None:
     forms = parser.add_mutually_exclusive_group()
     forms.add_argument("--csv", action="store_true", help="print CSV")
     forms.add_argument("--jsonl", action="store_true", help="print one JSON object per line")
+
+
+def _where_option(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "--where",
+        metavar="CONDITION",
+        help="only models for which this holds: 'rank >= 16 and best_validation_loss < 1.2'",
+    )
 
 
 def costs_options(parser: ArgumentParser) -> None:

@@ -5,31 +5,48 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from lora_tui import clock, formats
 from lora_tui.cache import metadata, models
 from lora_tui.cache.models import ModelQuery, ModelSummary, Sort
 from lora_tui.commands.context import CACHE_REBUILT, Context
+from lora_tui.commands.table import Column, table_lines
 from lora_tui.errors import UsageError
 from lora_tui.json_values import json_text
-from lora_tui.text import cell_width, fit
 
-_COLUMNS = ("ID", "RATING", "CONVERGENCE", "NAME", "DATASET", "CREATED", "LOSS", "COST")
-_NAME_WIDTH = 40
+if TYPE_CHECKING:
+    from lora_tui.cache.model_columns import ModelColumn
+
+_WIDEST: Final = 40
+_TABLE: Final = (
+    Column("ID", 100),
+    Column("RATING", 90),
+    Column("CONVERGENCE", 50),
+    Column("NAME", 95, least=14, most=_WIDEST),
+    Column("DATASET", 60, least=8, most=_WIDEST),
+    Column("CREATED", 84),
+    Column("LOSS", 85),
+    Column("COST", 40),
+)
 _SORT_SYNONYMS = {"rating": Sort.QUALITY, "stars": Sort.QUALITY}
 
 
 def list_models(context: Context) -> None:
     """Print one page of the models."""
     arguments = context.arguments
+    if (arguments.columns or "").strip().lower() == "help":
+        from lora_tui.commands.list_columns import print_help  # late: seldom needed
+
+        print_help(context)
+        return
     query = _query(context)
+    columns = _columns(context)
     limit, page = arguments.limit, arguments.page
+    offset = (page - 1) * limit
     with context.cache() as db:
-        if query.downloaded is not None:
-            from lora_tui.library.disk_check import (
-                check_presence,
-            )  # late: seldom needed
+        if query.downloaded is not None or _names_downloaded(query, columns):
+            from lora_tui.library.disk_check import check_presence  # late: seldom needed
 
             check_presence(db)
         total = models.count_models(db, query)
@@ -37,30 +54,91 @@ def list_models(context: Context) -> None:
         rebuilt = metadata.is_rebuilt(db)
         if rebuilt:
             context.say(CACHE_REBUILT)
-        offset = (page - 1) * limit
+        window = _Window(query, offset, limit, min(limit, total - offset))
         if context.json:
-            rows = models.select_rows(db, query, offset=offset, limit=limit)
-            _check_number(db, len(rows), min(limit, total - offset))
             pagination = {
                 "page": page,
                 "limit": limit,
                 "total": total,
                 "totalPages": -(-total // limit),
             }
+            rows = _rows(db, window, columns)
             context.print_data({"models": rows, "pagination": pagination})
             return
         if arguments.jsonl:
-            for row in models.select_rows(db, query, offset=offset, limit=limit):
+            for row in _rows(db, window, columns):
                 context.out.write(json_text(row) + "\n")  # ASCII, like the envelope
             return
-        found = models.select_models(db, query, offset=offset, limit=limit)
-        _check_number(db, len({model.id for model in found}), min(limit, total - offset))
-    if arguments.csv:
-        _print_csv(context, found)
-        return
-    context.out.write(_table(found))
-    if as_of is not None or not rebuilt:
-        context.say(_remark(offset, len(found), total, as_of))
+        text, shown = _text(context, db, window, columns)
+    context.out.write(text)
+    if not arguments.csv and (as_of is not None or not rebuilt):
+        context.say(_remark(offset, shown, total, as_of))
+
+
+class _Window(NamedTuple):
+    """Which models are printed."""
+
+    query: ModelQuery
+    offset: int
+    limit: int
+    expected: int
+    """How many of them there are."""
+
+
+def _rows(
+    db: sqlite3.Connection, window: _Window, columns: Sequence[ModelColumn]
+) -> list[dict[str, Any]]:
+    """The backend's rows; with `columns`, the values of the named columns, where there are any."""
+    query, offset, limit, expected = window
+    rows = models.select_rows(db, query, offset=offset, limit=limit)
+    _check_number(db, len(rows), expected)
+    if columns:
+        from lora_tui.commands.list_columns import add_values
+
+        add_values(db, rows, columns, query, offset=offset, limit=limit)
+    return rows
+
+
+def _text(
+    context: Context, db: sqlite3.Connection, window: _Window, columns: Sequence[ModelColumn]
+) -> tuple[str, int]:
+    """The table or the CSV, and the number of models in it."""
+    query, offset, limit, expected = window
+    if columns:
+        from lora_tui.cache.model_columns import values_of
+        from lora_tui.commands import list_columns
+
+        values = values_of(db, columns, query, offset=offset, limit=limit)
+        _check_number(db, len(values), expected)
+        lines = [value[1:] for value in values]
+        if context.arguments.csv:
+            return list_columns.csv_text(columns, lines), len(values)
+        return list_columns.table_text(context, columns, lines), len(values)
+    found = models.select_models(db, query, offset=offset, limit=limit)
+    _check_number(db, len({model.id for model in found}), expected)
+    return _csv(found) if context.arguments.csv else _table(context, found), len(found)
+
+
+def _columns(context: Context) -> Sequence[ModelColumn]:
+    """The columns that `--columns` names; none without it. Raises UsageError."""
+    arguments = context.arguments
+    if arguments.columns is None:
+        return ()
+    from lora_tui.commands.list_columns import USUAL, USUAL_CSV, chosen_columns
+
+    if context.json or arguments.jsonl:  # the rows have the usual ones
+        return chosen_columns(arguments.columns, ())
+    return chosen_columns(arguments.columns, USUAL_CSV if arguments.csv else USUAL)
+
+
+def _names_downloaded(query: ModelQuery, columns: Sequence[ModelColumn]) -> bool:
+    """Whether a column tells which models are on this disk."""
+    if not query.where:
+        return any(column.name == "downloaded" for column in columns)
+    from lora_tui.cache.conditions import parse
+
+    named = (*columns, *parse(query.where).columns)
+    return any(column.name == "downloaded" for column in named)
 
 
 def _check_number(db: sqlite3.Connection, found: int, expected: int) -> None:
@@ -91,7 +169,18 @@ def _query(context: Context) -> ModelQuery:
         created_from=since,
         created_before=before,
         downloaded=True if arguments.downloaded else None,
+        where=_where(arguments.where),
     )
+
+
+def _where(condition: str | None) -> str:
+    """The condition, which is one. Raises ConditionError before the cache is opened."""
+    if condition is None:
+        return ""
+    from lora_tui.cache.conditions import parse  # late: seldom needed
+
+    parse(condition)
+    return condition
 
 
 def _check_known(convergences: frozenset[str]) -> None:
@@ -113,20 +202,15 @@ def _period(since: str | None, until: str | None) -> tuple[datetime | None, date
     return period_of_options(since, until)
 
 
-def _table(found: Sequence[ModelSummary]) -> str:
+def _table(context: Context, found: Sequence[ModelSummary]) -> str:
     """One line for each model under the headings; nothing where there are no models."""
-    if not found:
-        return ""
-    lines = [_COLUMNS, *map(_cells, found)]
-    widths = [
-        min(_NAME_WIDTH, max(cell_width(line[column]) for line in lines))
-        for column in range(len(_COLUMNS))
-    ]
-    return "".join(
-        "  ".join(fit(cell, width) for cell, width in zip(line, widths, strict=True)).rstrip()
-        + "\n"
-        for line in lines
-    )
+    width = None
+    if context.out.isatty():
+        from lora_tui.commands.style import width_of  # late: pipes have no width
+
+        width = width_of(context)
+    lines = table_lines(_TABLE, [_cells(model) for model in found], width)
+    return "".join(f"{line}\n" for line in lines)
 
 
 def _cells(model: ModelSummary) -> tuple[str, ...]:
@@ -153,21 +237,19 @@ def _remark(offset: int, shown: int, total: int, last_sync: datetime | None) -> 
     return f"{which}, synced {formats.age(last_sync, clock.now())}"
 
 
-def _print_csv(context: Context, found: Iterable[ModelSummary]) -> None:
-    import csv
+def _csv(found: Iterable[ModelSummary]) -> str:
+    from lora_tui.reports.exports import csv_table
 
-    from lora_tui.reports.exports import escape_formula
-
-    writer = csv.writer(context.out, lineterminator="\n")
     names = (
         "id", "name", "version", "status", "stars", "convergence", "dataset", "preset",
         "base_model", "final_loss", "perplexity", "cost", "duration_hours", "size", "created_at",
     )  # fmt: skip
-    writer.writerow(names)
-    for m in found:
-        values: tuple[Any, ...] = (
+    lines = [
+        (
             m.id, m.name, m.version, m.status, m.stars, m.convergence, m.dataset_name,
             m.preset_id, m.base_model, m.final_loss, m.perplexity, m.cost, m.duration_hours,
             m.size, m.created_at.isoformat() if m.created_at else None,
-        )  # fmt: skip
-        writer.writerow([escape_formula(value) for value in values])
+        )
+        for m in found
+    ]  # fmt: skip
+    return csv_table(names, lines)

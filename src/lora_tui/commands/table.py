@@ -6,7 +6,6 @@ On a terminal the columns that matter least go first, and texts are cut in their
 from __future__ import annotations
 
 import os
-import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
@@ -85,6 +84,8 @@ def sentence_lines(sentences: Iterable[str], width: int | None, *, indent: str) 
     """Sentences below a table, each on lines of its own; broken between words on a terminal."""
     if width is None:
         return [f"{indent}{sentence}" for sentence in sentences]
+    import textwrap  # late: `list` has no sentences
+
     return [
         line
         for sentence in sentences

@@ -1,0 +1,118 @@
+"""The columns that `list --columns` names: as a table, CSV and JSON, and what there is to name."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from typing import Any, Final
+
+from lora_tui.cache.column_text import csv_value, data_of, text_of
+from lora_tui.cache.model_columns import MODEL_COLUMNS, Kind, ModelColumn, column_of, values_of
+from lora_tui.cache.models import ModelQuery
+from lora_tui.commands.context import Context
+from lora_tui.commands.style import style_of, width_of
+from lora_tui.commands.table import Column, table_lines
+from lora_tui.errors import UsageError
+
+USUAL: Final = (
+    "id", "stars", "convergence", "name", "dataset", "created_at", "final_loss", "cost",
+)  # fmt: skip
+"""The columns of the table without `--columns`."""
+USUAL_CSV: Final = (
+    "id", "name", "version", "status", "stars", "convergence", "dataset", "preset",
+    "base_model", "final_loss", "perplexity", "cost", "duration_hours", "size", "created_at",
+)  # fmt: skip
+"""Those of the CSV."""
+_SHORT_ID: Final = 8
+_WIDEST: Final = 40
+_IMPORTANCE: Final = {"id": 100, "name": 95}
+
+
+def chosen_columns(names: str, usual: Sequence[str]) -> list[ModelColumn]:
+    """The columns of `A,B`, in this order; of `+A,B` these after the usual ones.
+
+    Raises UsageError.
+    """
+    adds = names.strip().startswith("+")
+    wanted = [name for name in names.strip().removeprefix("+").split(",") if name.strip()]
+    if not wanted:
+        raise UsageError(
+            "--columns names no column",
+            remedy="write it like name,rank or +rank; `lora-tui list --columns help` lists all",
+        )
+    chosen = [column_of(name) for name in ((*usual, *wanted) if adds else wanted)]
+    return list(dict.fromkeys(chosen))
+
+
+def print_help(context: Context) -> None:
+    """Print the name, kind and meaning of each column."""
+    if context.json:
+        found = [
+            {"name": column.name, "kind": column.kind.value, "meaning": column.meaning}
+            for column in MODEL_COLUMNS
+        ]
+        context.print_data({"columns": found})
+        return
+    table = (Column("NAME", 100), Column("KIND", 90), Column("MEANING", 95, least=20))
+    rows = [(column.name, column.kind.value, column.meaning) for column in MODEL_COLUMNS]
+    context.out.writelines(f"{line}\n" for line in table_lines(table, rows, width_of(context)))
+
+
+def table_text(
+    context: Context, columns: Sequence[ModelColumn], rows: Sequence[Sequence[Any]]
+) -> str:
+    """The table; `rows` have a value for each column."""
+    ascii_only = style_of(context).ascii_only
+    cells = [
+        [_cell(column, value, ascii_only) for column, value in zip(columns, row, strict=True)]
+        for row in rows
+    ]
+    table = [_table_column(column, place) for place, column in enumerate(columns)]
+    return "".join(f"{line}\n" for line in table_lines(table, cells, width_of(context)))
+
+
+def csv_text(columns: Sequence[ModelColumn], rows: Sequence[Sequence[Any]]) -> str:
+    """The CSV, with the names of the columns as its first line."""
+    from lora_tui.reports.exports import csv_table
+
+    lines = [
+        [csv_value(column, value) for column, value in zip(columns, row, strict=True)]
+        for row in rows
+    ]
+    return csv_table([column.name for column in columns], lines)
+
+
+def add_values(
+    db: sqlite3.Connection,
+    rows: Sequence[dict[str, Any]],
+    columns: Sequence[ModelColumn],
+    query: ModelQuery,
+    *,
+    offset: int,
+    limit: int,
+) -> None:
+    """Give each row `columns`: the name of a column → its value."""
+    found = {
+        model_id: {
+            column.name: data_of(column, value)
+            for column, value in zip(columns, values, strict=True)
+        }
+        for model_id, *values in values_of(db, columns, query, offset=offset, limit=limit)
+    }
+    for row in rows:
+        row["columns"] = found.get(str(row.get("id")), {})
+
+
+def _cell(column: ModelColumn, value: Any, ascii_only: bool) -> str:
+    text = text_of(column, value, ascii_only=ascii_only)
+    return text[:_SHORT_ID] if column.name == "id" else text
+
+
+def _table_column(column: ModelColumn, place: int) -> Column:
+    heading = column.title.upper()
+    importance = _IMPORTANCE.get(column.name, max(1, 90 - place))
+    if column.kind in (Kind.TEXT, Kind.TAGS) and column.name != "id":
+        return Column(heading, importance, least=min(14, _WIDEST), most=_WIDEST)
+    return Column(heading, importance, right=column.kind.is_number and column.kind not in (
+        Kind.STARS, Kind.MOMENT
+    ))  # fmt: skip

@@ -1,0 +1,98 @@
+"""`list --where` and `list --columns`: any column is shown and asked, in every form."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+from lora_tui.cache.model_columns import MODEL_COLUMNS
+from lora_tui.sandbox import Sandbox
+from tests.conftest import Run
+
+
+@pytest.fixture
+def synced(signed_in: Sandbox, run: Run) -> Sandbox:
+    assert run("sync").code == 0
+    return signed_in
+
+
+def rows_of(text: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(text)))
+
+
+def test_a_condition_limits_the_list_in_every_form(synced: object, run: Run) -> None:
+    everything = rows_of(run("list", "--csv").out)
+    losses = sorted(float(row["final_loss"]) for row in everything)
+    where = f"final_loss <= {losses[2]} and name ~ '-'"
+    expected = {row["id"] for row in everything if float(row["final_loss"]) <= losses[2]}
+    assert len(expected) == 3
+    assert {row["id"] for row in rows_of(run("list", "--where", where, "--csv").out)} == expected
+    listed = run("list", "--where", where, "--json").data
+    assert {model["id"] for model in listed["models"]} == expected
+    assert listed["pagination"]["total"] == 3
+    assert "columns" not in listed["models"][0]
+    assert "1–3 of 3 models" in run("list", "--where", where).err
+    assert "No matching models" in run("list", "--where", "stars is unknown and stars > 1").err
+
+
+def test_a_wrong_condition_is_shown_with_a_pointer_and_needs_no_cache(run: Run) -> None:
+    ran = run("list", "--where", "stars > 4 and rnk >= 16")
+    assert (ran.code, ran.out) == (2, "")
+    message, condition, carets = ran.err.splitlines()
+    assert message.startswith("lora-tui: There is no column 'rnk'. Did you mean rank?")
+    place = carets.index("^")
+    assert condition[place : place + carets.count("^")] == "rnk"
+    answer = json.loads(run("list", "--json", "--where", "stars > ").out)
+    assert answer["error"] == "The condition ends too early"
+    assert run("list", "--where", "").code == 2
+
+
+def test_columns_are_named_added_and_explained(synced: object, run: Run) -> None:
+    names = [column.name for column in MODEL_COLUMNS]
+    helped = run("list", "--columns", "help").out
+    assert [line.split()[0] for line in helped.splitlines()[1:]] == names
+    assert [
+        each["name"] for each in run("list", "--columns", "help", "--json").data["columns"]
+    ] == names
+    table = run("list", "--columns", "name,rank, Cost").out.splitlines()
+    assert table[0].split() == ["NAME", "RANK", "COST"]
+    usual = run("list", "--csv").out
+    more = run("list", "--csv", "--columns", "+favorite,tags,name").out
+    assert more.splitlines()[0] == usual.splitlines()[0] + ",favorite,tags"
+    assert [line.removesuffix(",no,") for line in more.splitlines()[1:]] == usual.splitlines()[1:]
+    ran = run("list", "--columns", "name,leaning_rate")
+    assert ran.code == 2
+    assert "There is no column 'leaning_rate'. Did you mean learning_rate" in ran.err
+    assert run("list", "--columns", " , ").code == 2
+
+
+def test_every_column_has_a_value_in_csv_json_and_the_table(synced: object, run: Run) -> None:
+    names = [column.name for column in MODEL_COLUMNS]
+    everything = ",".join(names)
+    rows = rows_of(run("list", "--csv", "--columns", everything).out)
+    assert len(rows) == 6
+    assert list(rows[0]) == names
+    assert rows[0]["favorite"] == "no"
+    assert rows[0]["note"] == ""
+    models = run("list", "--json", "--columns", everything).data["models"]
+    for row, model in zip(rows, models, strict=True):
+        values = model["columns"]
+        assert list(values) == names
+        assert values["id"] == model["id"] == row["id"]
+        assert (values["favorite"], values["tags"], values["note"]) == (False, [], None)
+        assert row["created_at"] == values["created_at"]
+        assert values["stars"] == int(row["stars"])
+    lines = run("list", "--jsonl", "--columns", "rank,size").out.splitlines()
+    assert [list(json.loads(line)["columns"]) for line in lines] == [["rank", "size"]] * 6
+    assert len(run("list", "--columns", everything).out.splitlines()) == 7
+
+
+def test_help_of_columns_needs_no_configuration(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LORA_TUI_HOME", str(tmp_path))
+    assert run("list", "--columns", "help").code == 0
