@@ -73,6 +73,14 @@ def replacing_file(
         raise
 
 
+def set_aside(path: Path) -> Path:
+    """Rename a damaged file to `NAME.damaged-<n>`; returns its new path. Raises OSError."""
+    number = 1
+    while os.path.lexists(kept := path.with_name(f"{path.name}.damaged-{number}")):
+        number += 1
+    return path.rename(kept)
+
+
 def remove_abandoned_files(directory: Path) -> None:
     """Remove the temporary files that killed processes left in `directory`."""
     with suppress(OSError):

@@ -49,6 +49,9 @@ ROWS = {
     "whoami": Row("whoami", "user_id email profile url", ("whoami --profile none", 2)),
     "sync": Row("sync", "*", ("sync --config nowhere.toml", 2), offline=5),
     "list": Row("list", "models pagination", ("list --page 0", 2)),
+    "view save": Row("view save best --min-stars 4", "name query", ("view save", 2)),
+    "view list": Row("view list", "*", ("view list best", 2)),
+    "view delete": Row("view delete {view}", "deleted", ("view delete nosuchview", 3)),
     "costs": Row("costs", "by groups total", ("costs --by colour", 2)),
     "show": Row("show {model}", "id name dataset job artifacts", ("show nosuchmodel", 3)),
     "jobs": Row("jobs", "jobs total", ("jobs --status nonsense", 2)),
@@ -118,8 +121,10 @@ def fill(
     run("login")  # the copied session may have been ended by the row of `logout`
     models = run("list", "--json").data["models"]
     model = whole_model(run)
+    run("view", "save", "mine", "--min-stars", "2")
     values = {
         "{model}": model,
+        "{view}": "mine",
         "{other}": next(m["id"] for m in models if m["id"] != model),
         "{dataset}": models[0]["dataset_id"],
         "{job}": models[0]["job_id"],
@@ -170,6 +175,8 @@ def test_json_is_one_document_in_the_envelope_and_talk_stays_off_stdout(
         assert "Traceback" not in ran.err
         if name in ("login", "logout"):
             run("login")
+        if name == "view delete":
+            run("view", "save", "mine", "--min-stars", "2")
 
 
 @pytest.mark.parametrize("name", ENDING)

@@ -17,7 +17,7 @@ from lora_tui.cache.model_query import ModelQuery
 from lora_tui.cache.records import put_datasets
 from lora_tui.screens.filters import FilterScreen, parse_days
 from lora_tui.screens.models import ModelsScreen
-from lora_tui.screens.models_text import query_text
+from lora_tui.views.words import query_text
 from tests.tui.conftest import Open, screen_text, until
 from tests.tui.library import HOSTILE_NAMES, Library, identifier, model_row
 

@@ -97,6 +97,43 @@ COMMANDS = (
             ("list --search support --csv", "a table for a spreadsheet"),
             ("list --json --limit 100 --page 2", "for a script"),
             ("list --jsonl --limit 1000", "one object per line, for jq"),
+            ("list --view best --limit 3", "the first of a saved view"),
+        ),
+    ),
+    Command(
+        "view",
+        "",
+        "Save, list or delete views of the list of models",
+        examples=(
+            ("view save best --sort rating --min-stars 4", "an order and filters under a name"),
+            ("view save radiology", "what the application has shown last"),
+            ("view list", "the saved views; the first nine have keys in the application"),
+            ("view delete best", "remove one"),
+        ),
+        inner=(
+            Command(
+                "save",
+                "view:save",
+                "Save an order and filters under a name, else what the application showed last",
+                options.view_save_options,
+                examples=(
+                    ("view save best --sort rating --min-stars 4", "an order and filters"),
+                    ("view save radiology", "what the application has shown last"),
+                ),
+            ),
+            Command(
+                "list",
+                "view:list_views",
+                "List the saved views",
+                examples=(("view list", "names, orders and filters"),),
+            ),
+            Command(
+                "delete",
+                "view:delete",
+                "Delete a view",
+                options.view_name_options,
+                examples=(("view delete best", "remove this view"),),
+            ),
         ),
     ),
     Command(

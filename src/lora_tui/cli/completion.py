@@ -16,10 +16,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from lora_tui.errors import LoraTuiError
 from lora_tui.text import terminal_safe
+
+if TYPE_CHECKING:
+    from lora_tui.config.table import Profile
 
 FILES: Final = ":files"
 DIRECTORIES: Final = ":directories"
@@ -176,6 +179,8 @@ def _values(line: _Line, action: argparse.Action, current: str) -> Iterator[tupl
         yield from _model_columns(action.dest, current)
     elif action.dest == "job" and action.nargs is None and not action.option_strings:
         yield from _jobs(line, current)
+    elif action.dest == "view":
+        yield from ((name, "") for name in _views(line))
     elif action.dest == "model":
         yield from _models(line, current)
     elif action.dest == "dataset":
@@ -243,17 +248,35 @@ def _rows(line: _Line, query: str, values: tuple[object, ...]) -> list[tuple[str
     return [(str(v), str(d)) for v, d in rows if str(v) == terminal_safe(v, limit=200)]
 
 
-def _cache(line: _Line) -> sqlite3.Connection:
-    from lora_tui.account import sessions
+def _views(line: _Line) -> list[str]:
+    """The names of the saved views; a damaged file is left as it is."""
+    from lora_tui.json_values import mapping, read_object
+    from lora_tui.views.saved import beside
+
+    found = read_object(beside(_profile(line).view_state_path), 1_000_000).get("views")
+    return [
+        name
+        for entry in (found if isinstance(found, list) else [])
+        if isinstance(name := mapping(entry).get("name"), str) and name == terminal_safe(name)
+    ]
+
+
+def _profile(line: _Line) -> Profile:
     from lora_tui.config.kinds import expanded
     from lora_tui.config.load import load_profile
-    from lora_tui.sqlite_file import open_for_reading
 
     config = line.values.get("config")
-    profile = load_profile(
+    return load_profile(
         name=line.values.get("profile"),
         config_file=expanded(config, "--config") if config else None,
     )
+
+
+def _cache(line: _Line) -> sqlite3.Connection:
+    from lora_tui.account import sessions
+    from lora_tui.sqlite_file import open_for_reading
+
+    profile = _profile(line)
     signed_in = sessions.account_of(profile)
     if signed_in is None:
         raise LookupError

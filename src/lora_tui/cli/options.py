@@ -88,13 +88,29 @@ def sync_options(parser: ArgumentParser) -> None:
 def list_options(parser: ArgumentParser) -> None:
     """Add those of `list`."""
     parser.add_argument(
+        "--view", metavar="NAME", help="the saved view of this name; other options override it"
+    )
+    narrowing_options(parser)
+    parser.add_argument(
+        "--page", type=positive, default=1, metavar="N", help="the page to print (1)"
+    )
+    parser.add_argument(
+        "--limit", type=positive, default=12, metavar="N", help="models per page (12)"
+    )
+    forms = parser.add_mutually_exclusive_group()
+    forms.add_argument("--csv", action="store_true", help="print CSV")
+    forms.add_argument("--jsonl", action="store_true", help="print one JSON object per line")
+
+
+def narrowing_options(parser: ArgumentParser) -> None:
+    """Add order, filters and columns of models; None where an option is not given."""
+    parser.add_argument(
         "--sort",
         choices=_SORTS,
-        default="created",
         metavar="ORDER",
         help="created (default), rating, name, cost, loss, duration, size or perplexity",
     )
-    parser.add_argument("--reverse", action="store_true", help="reverse the order")
+    parser.add_argument("--reverse", action="store_true", default=None, help="reverse the order")
     parser.add_argument(
         "--search",
         metavar="TEXT",
@@ -110,7 +126,6 @@ def list_options(parser: ArgumentParser) -> None:
         "--min-stars",
         type=int,
         choices=range(6),
-        default=0,
         metavar="N",
         help="only models with at least N stars (0 to 5)",
     )
@@ -128,7 +143,10 @@ def list_options(parser: ArgumentParser) -> None:
         help="only models created on this day or earlier; or before a time like 2026-11-23T15:54",
     )
     parser.add_argument(
-        "--downloaded", action="store_true", help="only models downloaded to this disk"
+        "--downloaded",
+        action="store_true",
+        default=None,
+        help="only models downloaded to this disk",
     )
     _where_option(parser)
     parser.add_argument(
@@ -137,15 +155,17 @@ def list_options(parser: ArgumentParser) -> None:
         help="show these columns, in this order; +C,… adds them to the usual ones;"
         " `--columns help` lists them",
     )
-    parser.add_argument(
-        "--page", type=positive, default=1, metavar="N", help="the page to print (1)"
-    )
-    parser.add_argument(
-        "--limit", type=positive, default=12, metavar="N", help="models per page (12)"
-    )
-    forms = parser.add_mutually_exclusive_group()
-    forms.add_argument("--csv", action="store_true", help="print CSV")
-    forms.add_argument("--jsonl", action="store_true", help="print one JSON object per line")
+
+
+def view_name_options(parser: ArgumentParser) -> None:
+    """Add those of `view delete`."""
+    parser.add_argument("view", metavar="NAME", help="the name of a view")
+
+
+def view_save_options(parser: ArgumentParser) -> None:
+    """Add those of `view save`."""
+    parser.add_argument("view", metavar="NAME", help="the name of the view")
+    narrowing_options(parser)
 
 
 def _where_option(parser: ArgumentParser) -> None:

@@ -167,7 +167,7 @@ def _run_once(context: Context, profile: Profile, owner: Owner, *, sync: bool) -
                     login=AccountForm(profile, writers) if sync else None,
                     sync_on_start=sync,
                     harvest=BackgroundHarvest(profile, writers) if sync else None,
-                    views=profile.paths.state_dir / "views" / f"{profile.key}.json",
+                    views=profile.view_state_path,
                     owner=owner,
                 )
             except DamagedCacheError:

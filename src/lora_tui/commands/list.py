@@ -17,6 +17,7 @@ from lora_tui.json_values import json_text
 
 if TYPE_CHECKING:
     from lora_tui.cache.model_columns import ModelColumn
+    from lora_tui.views.saved import SavedView
 
 _WIDEST: Final = 40
 _TABLE: Final = (
@@ -40,7 +41,8 @@ def list_models(context: Context) -> None:
 
         print_help(context)
         return
-    query = _query(context)
+    view = _view(context)
+    query = asked_query(arguments, ModelQuery() if view is None else view.query)
     columns = _columns(context)
     limit, page = arguments.limit, arguments.page
     offset = (page - 1) * limit
@@ -149,34 +151,47 @@ def _check_number(db: sqlite3.Connection, found: int, expected: int) -> None:
         check_integrity(db)
 
 
-def _query(context: Context) -> ModelQuery:
+def _view(context: Context) -> SavedView | None:
+    """The view of `--view`; its columns count as given, unless `--columns` names others."""
     arguments = context.arguments
-    convergences = frozenset(
-        name.strip().lower() for name in (arguments.quality or "").split(",") if name.strip()
-    )
-    if convergences:
-        _check_known(convergences)
-    since, before = _period(arguments.since, arguments.until)
-    return ModelQuery(
-        sort=_SORT_SYNONYMS.get(arguments.sort) or Sort(arguments.sort),
-        reverse=arguments.reverse,
-        search=arguments.search or "",
-        convergences=convergences,
-        min_stars=arguments.min_stars,
-        dataset=arguments.dataset or "",
-        preset=arguments.preset or "",
-        base_model=arguments.base_model or "",
-        created_from=since,
-        created_before=before,
-        downloaded=True if arguments.downloaded else None,
-        where=_where(arguments.where),
-    )
+    if not arguments.view:
+        return None
+    from lora_tui.commands.view import view_of_option  # late: seldom needed
+
+    view = view_of_option(context)
+    if arguments.columns is None and view.values:
+        arguments.columns = ",".join(dict.fromkeys(["id", *view.values]))
+    return view
 
 
-def _where(condition: str | None) -> str:
+def asked_query(arguments: Any, query: ModelQuery) -> ModelQuery:
+    """The query with the changes that the options make. Raises UsageError."""
+    changes: dict[str, Any] = {}
+    if arguments.sort:
+        changes["sort"] = _SORT_SYNONYMS.get(arguments.sort) or Sort(arguments.sort)
+        changes["reverse"] = False
+    if arguments.reverse:
+        changes["reverse"] = True
+    if arguments.quality:
+        names = (name.strip().lower() for name in arguments.quality.split(","))
+        changes["convergences"] = frozenset(filter(None, names))
+        _check_known(changes["convergences"])
+    if arguments.since is not None or arguments.until is not None:
+        from lora_tui.commands.dates import period_of_options  # late: seldom needed
+
+        since, before = period_of_options(arguments.since, arguments.until)
+        changes |= {"created_from": since, "created_before": before}
+    if arguments.where is not None:
+        changes["where"] = _where(arguments.where)
+    for option in ("search", "min_stars", "dataset", "preset", "base_model", "downloaded"):
+        value = getattr(arguments, option)
+        if value is not None:
+            changes[option] = value
+    return query._replace(**changes)
+
+
+def _where(condition: str) -> str:
     """The condition, which is one. Raises ConditionError before the cache is opened."""
-    if condition is None:
-        return ""
     from lora_tui.cache.conditions import parse  # late: seldom needed
 
     parse(condition)
@@ -192,14 +207,6 @@ def _check_known(convergences: frozenset[str]) -> None:
             f"There is no convergence {sorted(unknown)[0]!r}",
             remedy=f"choose from {', '.join(CONVERGENCES)}",
         )
-
-
-def _period(since: str | None, until: str | None) -> tuple[datetime | None, datetime | None]:
-    if since is None and until is None:
-        return None, None
-    from lora_tui.commands.dates import period_of_options  # late: seldom needed
-
-    return period_of_options(since, until)
 
 
 def _table(context: Context, found: Sequence[ModelSummary]) -> str:

@@ -296,6 +296,11 @@ class Profile(NamedTuple):
         """The directory for adapters."""
         return self.downloads or self.paths.downloads_dir
 
+    @property
+    def view_state_path(self) -> Path:
+        """The file of how the application shows its lists; saved views are beside it."""
+        return self.paths.state_dir / "views" / f"{self.key}.json"
+
     def cache_path(self, user_id: str) -> Path:
         """The cache of one user of this project."""
         return self.paths.cache_dir / cache_name(self.key, user_id)

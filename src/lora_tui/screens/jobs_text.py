@@ -9,7 +9,7 @@ from textual.app import App
 from lora_tui import formats
 from lora_tui.cache.job_query import JobQuery, JobSort
 from lora_tui.cache.metadata import SyncState
-from lora_tui.screens.models_text import period
+from lora_tui.views.words import period
 from lora_tui.widgets.bindings import key_of
 from lora_tui.widgets.states import StatePanel, explain_missing_sync
 

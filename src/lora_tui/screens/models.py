@@ -15,24 +15,25 @@ from lora_tui.cache.models import (
     ModelList,
     ModelQuery,
     ModelSummary,
-    Sort,
     count_models,
     names_of,
     natural_direction,
     summaries,
 )
+from lora_tui.config.keys import keys_of
 from lora_tui.reports import MAX_COMPARED, MIN_COMPARED
 from lora_tui.screens.models_body import ModelsBody
 from lora_tui.screens.models_text import (
     DIRECTIONS,
+    LAST_VIEW,
     SORT_NAMES,
     download_question,
     list_note,
-    query_text,
+    narrowed_text,
     show_empty_state,
 )
 from lora_tui.screens.table_screen import TableScreen
-from lora_tui.tui.view_state import View
+from lora_tui.tui.view_state import View, ViewState
 from lora_tui.widgets.bindings import bound, key_of
 from lora_tui.widgets.model_columns import MODEL_COLUMNS
 from lora_tui.widgets.model_table import ModelTable
@@ -40,15 +41,9 @@ from lora_tui.widgets.row_view import Rows, RowView
 from lora_tui.widgets.screen_bars import KeyBar, StatusBar, TitleBar
 
 if TYPE_CHECKING:
-    from textual.timer import Timer
-
-    from lora_tui.cache.model_costs import ListCost
+    from lora_tui.screens.list_costs import ListCosts
 
 _SHOWN: Final = frozenset({Topic.MODELS, Topic.DATASETS, Topic.CURVES})
-_FEW: Final = 300
-"""Models whose costs are summed up in a millisecond."""
-_PAUSE: Final = 0.15
-"""Seconds without a key until the costs of more models are summed up, in a thread."""
 
 
 class ModelsScreen(TableScreen):
@@ -78,6 +73,19 @@ class ModelsScreen(TableScreen):
             tooltip="Download the model, or all marked models",
         ),
         bound("models.view", "view", "View", tooltip="Switch between table and cards"),
+        bound(
+            "models.views",
+            "views",
+            "Views",
+            show=False,
+            tooltip="Choose, save, rename or delete a view: order, filters and columns",
+        ),
+        bound(
+            *("models.saved", "views", "Saved view"),
+            show=False,
+            tooltip="Show one of the first nine saved views",
+        ),
+        bound("models.everything", "everything", "All", show=False, tooltip="Show all models"),
         bound(
             "models.preview",
             "preview",
@@ -111,10 +119,9 @@ class ModelsScreen(TableScreen):
         self._unmarked: frozenset[str] = frozenset()
         """The marks that were cleared last, to restore them."""
         self._is_first_sync = True
-        self._cost: ListCost | None = None
-        self._costed: ModelQuery | None = None
-        """The query whose cost it is, or that is being summed up."""
-        self._cost_timer: Timer | None = None
+        self._costs: ListCosts | None = None
+        self._origin = ""
+        """Where the search and the filters are from: the name of a view, or the last run."""
 
     def compose(self) -> ComposeResult:
         """Title, list, status, keys."""
@@ -124,9 +131,9 @@ class ModelsScreen(TableScreen):
         yield KeyBar()
 
     def on_mount(self) -> None:
-        """Focus the list, in the order of the last run."""
-        state = self.lora.view_state
-        self.model_query = ModelQuery(sort=state.sort, reverse=state.reverse)
+        """Focus the list, as the last run has left it."""
+        self.model_query = self.lora.view_state.query
+        self._origin = "" if self.model_query.is_everything else LAST_VIEW
         self.refresh_list()
         self.view.focus()
 
@@ -181,7 +188,8 @@ class ModelsScreen(TableScreen):
         """Show changes of the cache."""
         self.query_one(StatusBar).update_from_cache()
         if topics & _SHOWN:
-            self._costed = None
+            if self._costs is not None:
+                self._costs.forget()
             self.refresh_list()
         elif topics & {Topic.SYNC, Topic.JOBS}:
             self._refresh_states(self.rows.total)
@@ -204,37 +212,26 @@ class ModelsScreen(TableScreen):
         self._refresh_states(total)
 
     def _sum_costs(self, query: ModelQuery, total: int) -> None:
-        """Sum up what the models of a narrowed list cost; of many after a pause in the typing."""
-        matched = query._replace(sort=Sort.CREATED, reverse=False)
-        if matched == self._costed:
-            return
-        self._costed, self._cost = matched, None
-        if self._cost_timer is not None:
-            self._cost_timer.stop()
-        if query.is_everything or not total:
-            return
-        from lora_tui.cache.model_costs import cost_of_matches
+        """Sum up what the models of a narrowed list cost."""
+        if self._costs is None and not query.is_everything:
+            from lora_tui.screens.list_costs import ListCosts
 
-        def shown(cost: ListCost) -> None:
-            if matched == self._costed:
-                self._cost = cost
-                self._refresh_note()
-
-        def ask() -> None:
-            self.read(lambda db: cost_of_matches(db, query), shown, exclusive="cost")
-
-        if total <= _FEW:
-            self._cost = cost_of_matches(self.db, query)
-        else:
-            self._cost_timer = self.set_timer(_PAUSE, self.while_alive(ask))
+            self._costs = ListCosts(self, self._refresh_note)
+        if self._costs is not None:
+            self._costs.sum_up(query, total)
 
     def search_for(self, text: str) -> None:
         """Show the models that contain the text."""
         self.ask(self.model_query._replace(search=text.strip()))
 
     def action_reset(self) -> None:
-        """Clear the search; if there is none, the filters; if there are none, the marks."""
-        if self.model_query.search:
+        """Clear the search; if there is none, the filters; if there are none, the marks.
+
+        What the last run has left is cleared at once, as the title says.
+        """
+        if self._origin == LAST_VIEW:
+            self.show_query(self.model_query.unfiltered)
+        elif self.model_query.search:
             self.search_bar.clear()
             self.ask(self.model_query._replace(search=""))
         elif not self.model_query.is_everything:
@@ -263,6 +260,42 @@ class ModelsScreen(TableScreen):
         shown = self._body.show_view(self.lora.view_state)
         self._show_list(shown)
         shown.focus()
+
+    def action_views(self) -> None:
+        """Open the menu of saved views."""
+        from lora_tui.screens.saved_views import open_menu
+
+        open_menu(self, self._show_saved)
+
+    def on_key(self, event: events.Key) -> None:
+        """Show a saved view; Textual calls `on_key` of every class."""
+        keys = keys_of("models.saved", self.lora.preferences.keys)
+        if event.key in keys and not (self.is_searching or self.search_bar.is_starting):
+            from lora_tui.screens.saved_views import show_numbered
+
+            event.stop()
+            show_numbered(self, keys.index(event.key) + 1, self._show_saved)
+
+    def action_everything(self) -> None:
+        """Clear the search and all filters."""
+        self.show_query(self.model_query.unfiltered)
+
+    def _show_saved(self, state: ViewState, name: str) -> None:
+        """Show a saved view: its query, columns, and table or cards."""
+        if state.view is not self.lora.view_state.view:
+            self._body.show_view(state)
+        self.lora.remember(state)
+        self.on_screen_resume()
+        self.show_query(state.query)
+        self._origin = name
+        self._show_list(self.view)
+        self._refresh_states(self.rows.total)
+        self.view.focus()
+
+    def _prepare_search(self) -> None:
+        super()._prepare_search()
+        if self.model_query.search and not self.search_bar.text:
+            self.search_bar.fill(self.model_query.search)
 
     def action_preview(self) -> None:
         """Show or hide the preview."""
@@ -387,18 +420,22 @@ class ModelsScreen(TableScreen):
     def ask(self, query: ModelQuery) -> None:
         """See `TableScreen.ask`."""
         if query != self.model_query:
+            self._origin = ""
             self.model_query = query
-            state = self.lora.view_state
-            self.lora.remember(state._replace(sort=query.sort, reverse=query.reverse))
+            self.lora.remember(self.lora.view_state.with_query(query), soon=False)
             self.refresh_list()
+
+    def show_query(self, query: ModelQuery) -> None:
+        """Show the list of another query, whose search is not typed."""
+        self.search_bar.fill(query.search)
+        self.ask(query)
 
     def _refresh_states(self, total: int) -> None:
         """Update title, banner and empty state."""
         query, state = self.model_query, get_sync_state(self.db)
         self._is_first_sync = state.last_success is None
         title = self.query_one(TitleBar)
-        # the search bar shows the searched text
-        title.detail = query_text(query._replace(search=""))
+        title.detail = "" if query.is_everything else self._narrowed_text(query)
         title.aside = self.order_text
         self.show_banner(state)
         loading = total == 0 and query.is_everything and self.is_loading(state)
@@ -421,13 +458,17 @@ class ModelsScreen(TableScreen):
             )
         self._refresh_note()
 
+    def _narrowed_text(self, query: ModelQuery) -> str:
+        key = key_of(self.app, "models.reset")
+        return narrowed_text(query, self._origin, self.size.width - len(self.order_text), key)
+
     def _refresh_note(self) -> None:
         marked = len(self.rows.marked)
         self.query_one(StatusBar).note = list_note(
             self.rows.total,
             self._everything,
             marked,
-            cost=self._cost,
+            cost=None if self._costs is None else self._costs.cost,
             compare_key=key_of(self.app, "models.compare")
             if MIN_COMPARED <= marked <= MAX_COMPARED
             else None,

@@ -1,10 +1,9 @@
-"""Texts of the list of models: what it shows, in which order, and why it is empty."""
+"""Texts of the list of models: its orders, its note, and why it is empty."""
 
 from __future__ import annotations
 
 import sqlite3
 from collections.abc import Collection
-from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from textual.app import App
@@ -13,6 +12,7 @@ from lora_tui import formats
 from lora_tui.cache.metadata import SyncState
 from lora_tui.cache.model_query import ModelQuery, Sort
 from lora_tui.cache.models import sizes_of
+from lora_tui.text import fit
 from lora_tui.widgets.bindings import key_of
 from lora_tui.widgets.states import StatePanel, explain_missing_sync
 
@@ -42,23 +42,24 @@ DIRECTIONS: Final[dict[Sort, tuple[str, str]]] = {
 }
 
 
-def query_text(query: ModelQuery) -> str:
-    """Describe search and filters: `“radio” · good, excellent · since 2026-11-16`."""
-    parts = [
-        f"“{query.search}”" if query.search else "",
-        ", ".join(sorted(query.convergences)),
-        "5 stars"
-        if query.min_stars == 5
-        else f"{query.min_stars} stars or more"
-        if query.min_stars
-        else "",
-        query.dataset,
-        query.preset,
-        query.base_model,
-        period(query.created_from, query.created_before),
-        {True: "downloaded", False: "not downloaded", None: ""}[query.downloaded],
-    ]
-    return " · ".join(part for part in parts if part)
+LAST_VIEW: Final = "Last view"
+"""Where a search and filters are from that the last run has left."""
+
+
+def narrowed_text(query: ModelQuery, origin: str, width: int, clear_key: str) -> str:
+    """What a narrowed list shows: `best: 4 stars or more`; the search bar shows its words.
+
+    `origin`: the name of a view, or `LAST_VIEW`, which also says which key shows all again.
+    `width`: of the title in cells.
+    """
+    from lora_tui.views.words import query_text  # late: the first list is seldom narrowed
+
+    if origin != LAST_VIEW:
+        words = query_text(query._replace(search=""))
+        return f"{origin}: {words}" if origin and words else origin or words
+    ending = f" · {clear_key} shows all"
+    room = max(12, width - len(origin) - len(ending) - 18)
+    return f"{origin}: {fit(query_text(query), room).rstrip()}{ending}"
 
 
 def list_note(
@@ -102,6 +103,8 @@ def show_empty_state(
     """
     sync, jobs = key_of(app, "app.sync"), key_of(app, "app.jobs")
     if not query.is_everything:
+        from lora_tui.views.words import query_text
+
         panel.show_message(
             "No matching models",
             query_text(query),
@@ -148,14 +151,3 @@ def _cleared(query: ModelQuery) -> str:
         return "the filters"
     has_filters = not query._replace(search="").is_everything
     return "the search, again the filters" if has_filters else "the search"
-
-
-def period(start: datetime | None, before: datetime | None) -> str:
-    """Days from one moment until before another: `since 2026-11-16`; empty without either."""
-    last = "" if before is None else formats.date(before - timedelta(microseconds=1))
-    if start is None:
-        return f"until {last}" if last else ""
-    first = formats.date_time(start).removesuffix(" 00:00")
-    if not last:
-        return f"since {first}"
-    return first if first == last else f"{first} to {last}"

@@ -46,6 +46,8 @@ _POLL_SECONDS: Final = 0.2
 _DISK_SECONDS: Final = 20.0
 _COLLECT_AFTER: Final = (5_000, 10, 10)
 """Objects until a collection, and collections of each generation until one of the next."""
+_VIEW_SECONDS: Final = 1.0
+"""Seconds after the last change of the search, until it is written for the next run."""
 _FIRST_FRAME_SECONDS: Final = 1.0
 """Seconds. The background work starts then, even if the first frame was not reported as drawn."""
 
@@ -96,6 +98,7 @@ class CacheApp(BaseApp):
         self.damage: DamagedCacheError | None = None
         """Set when the application ended because its cache is damaged."""
         self._views = ViewMemory(views)
+        self._views_due: Timer | None = None
         self._storing = threading.Lock()
         self._sync_on_start = sync_on_start
         self._feed = ChangeFeed(self.db)
@@ -348,11 +351,33 @@ class CacheApp(BaseApp):
         """View, order and columns of the list, kept between runs."""
         return self._views.state
 
-    def remember(self, state: ViewState) -> None:
-        """Keep this state of the list for the next run."""
-        if state != self._views.state:
-            self._views.state = state
-            self.ask(self._views.write, if_failed="View not stored")
+    @property
+    def saved_views(self) -> Path | None:
+        """The file of the saved views; None where nothing is kept between runs."""
+        if self._views.path is None:
+            return None
+        from lora_tui.views.saved import beside
+
+        return beside(self._views.path)
+
+    def remember(self, state: ViewState, *, soon: bool = True) -> None:
+        """Keep this state of the list for the next run.
+
+        What is typed letter by letter need not be written soon; the end writes it in any case.
+        """
+        if state == self._views.state:
+            return
+        self._views.state = state
+        if self._views_due is not None:
+            self._views_due.stop()
+            self._views_due = None
+        if soon:
+            self._write_views()
+        else:
+            self._views_due = self.set_timer(_VIEW_SECONDS, self._write_views)
+
+    def _write_views(self) -> None:
+        self.ask(self._views.write, if_failed="View not stored")
 
     def take_preferences(self) -> None:
         """Apply the preferences that the file has now. Raises ConfigError."""

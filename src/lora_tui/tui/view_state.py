@@ -7,12 +7,18 @@ import threading
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, NamedTuple
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from lora_tui.cache.job_query import JobSort
-from lora_tui.cache.model_query import Sort
+from lora_tui.cache.model_query import ModelQuery, Sort
 from lora_tui.files import disk_error, write_private_file
-from lora_tui.json_values import parse_json
+from lora_tui.json_values import mapping, parse_json
+
+if TYPE_CHECKING:
+    from lora_tui.views.saved import SavedView
+
+_NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 
 
 class View(StrEnum):
@@ -42,13 +48,49 @@ class ViewState(NamedTuple):
     jobs_reverse: bool = False
     jobs_columns: tuple[str, ...] = ()
     """Of the list of training jobs."""
+    narrowed: Mapping[str, Any] = _NOTHING
+    """Search, filters and condition of the list of models, as views/query_json.py writes them."""
+
+    def with_query(self, query: ModelQuery) -> ViewState:
+        """The state with this query of the list of models."""
+        narrowed: Mapping[str, Any] = _NOTHING
+        if not query.is_everything:
+            from lora_tui.views.query_json import query_data  # late: seldom needed
+
+            narrowed = query_data(query)
+        return self._replace(sort=query.sort, reverse=query.reverse, narrowed=narrowed)
+
+    @property
+    def query(self) -> ModelQuery:
+        """The query of the list of models."""
+        query = ModelQuery()
+        if self.narrowed:
+            from lora_tui.views.query_json import query_of  # late: seldom needed
+
+            query = query_of(self.narrowed)
+        return query._replace(sort=self.sort, reverse=self.reverse)
+
+    def saved_as(self, name: str) -> SavedView:
+        """The list of models as a view of this name."""
+        from lora_tui.views.saved import SavedView
+
+        is_cards = self.view is View.CARDS
+        return SavedView(name, self.query, self.columns, is_cards, self.hidden_metrics)
+
+    def of_view(self, view: SavedView) -> ViewState:
+        """The state that shows this view."""
+        return self.with_query(view.query)._replace(
+            view=View.CARDS if view.cards else View.TABLE,
+            columns=view.columns,
+            hidden_metrics=view.hidden_metrics,
+        )
 
 
 class ViewMemory:
     """The state and its file; without a file the state is lost at the end."""
 
     def __init__(self, path: Path | None = None) -> None:
-        self._path = path
+        self.path = path
         self._lock = threading.Lock()
         self.state = self._written = ViewState() if path is None else _read(path)
 
@@ -56,8 +98,9 @@ class ViewMemory:
         """Write the state if it has changed. Any thread may call. Raises DiskError."""
         with self._lock:
             state = self.state
-            if self._path is not None and state != self._written:
-                _replace(self._path, json.dumps(state._asdict(), indent=1))
+            if self.path is not None and state != self._written:
+                data = {**state._asdict(), "narrowed": dict(state.narrowed)}
+                _replace(self.path, json.dumps(data, indent=1))
             self._written = state
 
 
@@ -85,6 +128,7 @@ def _parsed(data: Mapping[str, Any]) -> ViewState:
         jobs_sort=JobSort(jobs_sort) if jobs_sort in list(JobSort) else JobSort.ACTIVITY,
         jobs_reverse=data.get("jobs_reverse") is True,
         jobs_columns=_texts(data.get("jobs_columns")),
+        narrowed=mapping(data.get("narrowed")) or _NOTHING,
     )
 
 

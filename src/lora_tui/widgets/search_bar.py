@@ -64,6 +64,13 @@ class SearchBar(Horizontal):
         self.add_class("-open")
         self.screen.set_focus(self._field)
 
+    def fill(self, text: str) -> None:
+        """Show a text that was not typed; without one the search is hidden."""
+        if text or self.text:
+            with self.prevent(Input.Changed):
+                self._field.value = text
+        self.set_class(bool(text), "-open")
+
     def start(self) -> None:
         """Show the search; focus its input once all keys that are pending were handled."""
         self.add_class("-open")

@@ -1,0 +1,284 @@
+"""Views of the list of models under a name, and their file.
+
+A file holds the views of one profile. It is changed under the lock of its directory and replaced
+in one step, so two applications lose nothing; what a later version has written into it stays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from lora_tui.cache.model_query import ModelQuery
+from lora_tui.errors import NotFoundError, UsageError
+from lora_tui.files import (
+    make_private_directory,
+    read_regular_file,
+    set_aside,
+    translate_disk_errors,
+    write_private_file,
+)
+from lora_tui.json_values import json_text, parse_json
+from lora_tui.text import terminal_safe
+from lora_tui.views.query_json import query_data, query_of, text_in, texts_of
+
+WITH_A_KEY: Final = 9
+"""The first views of a file have the keys 1 to 9."""
+LONGEST_NAME: Final = 60
+_CURVE: Final = "curve"
+"""A column of the table that is no value of a model."""
+_LARGEST: Final = 1_000_000
+"""Bytes; a larger file is none of ours."""
+_MOST_VIEWS: Final = 200
+
+
+class SavedView(NamedTuple):
+    """What a list shows: what, in which order, and how."""
+
+    name: str
+    query: ModelQuery = ModelQuery()
+    columns: tuple[str, ...] = ()
+    """Of the table; none means those that fit best."""
+    cards: bool = False
+    """Whether the screen shows cards in place of the table."""
+    hidden_metrics: tuple[str, ...] = ()
+    """The charts of a run that are not drawn."""
+
+    @property
+    def values(self) -> list[str]:
+        """The columns that are values of a model; the curve is none."""
+        return [column for column in self.columns if column != _CURVE]
+
+
+class Views(NamedTuple):
+    """The views of a file."""
+
+    views: tuple[SavedView, ...] = ()
+    kept: Path | None = None
+    """Where the file is now if it was damaged."""
+
+    @property
+    def damage(self) -> str:
+        """A sentence for the user; empty where the file was not damaged."""
+        if self.kept is None:
+            return ""
+        return f"The saved views were damaged; the old file is now {self.kept.name}"
+
+
+def beside(state_file: Path) -> Path:
+    """The file of the views that belong to this file of the application's state."""
+    return state_file.parent / "saved" / state_file.name
+
+
+def read_views(path: Path) -> Views:
+    """The views of a file, none where there is none. A damaged file is renamed.
+
+    Raises DiskError, InUseError.
+    """
+    with _explained(path, "read"):
+        try:
+            _entries(path)
+        except FileNotFoundError:
+            return Views()
+        except ValueError:
+            return Views(kept=_keep_damaged(path))
+        return Views(tuple(_view_of(entry) for entry in _entries(path)))
+
+
+def find_view(path: Path, name: str) -> SavedView:
+    """The view of this name, ignoring case. Raises NotFoundError, DiskError, InUseError."""
+    views = read_views(path).views
+    for view in views:
+        if _is_named(view.name, name):
+            return view
+    raise _no_view(name, [view.name for view in views])
+
+
+def save_view(path: Path, view: SavedView) -> bool:
+    """Add the view, or replace the one of its name, which it returns.
+
+    Raises UsageError for a name that can't be one, DiskError, InUseError.
+    """
+    named = view._replace(name=checked_name(view.name))
+    replaced: list[bool] = []
+
+    def change(entries: list[dict[str, Any]]) -> None:
+        for entry in entries:
+            if _is_named(_name_of(entry), named.name):
+                entry.update(_data_of(named))
+                replaced.append(True)
+                return
+        if len(entries) >= _MOST_VIEWS:
+            raise UsageError(
+                f"There are {_MOST_VIEWS} views already",
+                remedy="delete one with `lora-tui view delete NAME`",
+            )
+        entries.append(_data_of(named))
+
+    _change(path, change)
+    return bool(replaced)
+
+
+def delete_view(path: Path, name: str) -> None:
+    """Raises NotFoundError, DiskError, InUseError."""
+
+    def change(entries: list[dict[str, Any]]) -> None:
+        del entries[_place_of(entries, name)]
+
+    _change(path, change)
+
+
+def rename_view(path: Path, name: str, new: str) -> None:
+    """Raises UsageError where the new name is none or taken, NotFoundError, DiskError."""
+    wanted = checked_name(new)
+
+    def change(entries: list[dict[str, Any]]) -> None:
+        place = _place_of(entries, name)
+        for other, entry in enumerate(entries):
+            if other != place and _is_named(_name_of(entry), wanted):
+                raise UsageError(
+                    f"There is a view {_name_of(entry)!r} already", remedy="choose another name"
+                )
+        entries[place]["name"] = wanted
+
+    _change(path, change)
+
+
+def checked_name(name: str) -> str:
+    """The name as it is stored. Raises UsageError where it is empty or too long."""
+    clean = terminal_safe(name, limit=LONGEST_NAME * 2)
+    if not clean:
+        raise UsageError("A view needs a name")
+    if len(clean) > LONGEST_NAME:
+        raise UsageError(f"The name of a view has at most {LONGEST_NAME} characters")
+    return clean
+
+
+def without_vanished(view: SavedView) -> tuple[SavedView, list[str]]:
+    """The view without columns and conditions that this version can't show, and what they were.
+
+    The second is a sentence for each.
+    """
+    from lora_tui.cache.conditions import parse
+    from lora_tui.cache.model_columns import column_of
+
+    notes: list[str] = []
+    query = view.query
+    try:
+        parse(query.where or "rank = 1")
+    except UsageError as error:
+        notes.append(f"its condition is left out: {error}")
+        query = query._replace(where="")
+    columns = []
+    for key in view.columns:
+        try:
+            columns.append(key if key == _CURVE else column_of(key).name)
+        except UsageError:
+            notes.append(f"there is no column {key!r} any more")
+    return view._replace(query=query, columns=tuple(columns)), notes
+
+
+def _explained(path: Path, verb: str) -> Any:
+    return translate_disk_errors(
+        f"The saved views can't be {verb}",
+        path,
+        instead="set LORA_TUI_HOME to another directory",
+    )
+
+
+def _entries(path: Path) -> list[dict[str, Any]]:
+    """The entries of the file. Raises ValueError where it is damaged, OSError."""
+    content = read_regular_file(path, _LARGEST + 1)
+    try:
+        found = parse_json(content) if len(content) <= _LARGEST else None
+    except RecursionError:
+        found = None
+    entries = found.get("views") if isinstance(found, dict) else None
+    if not isinstance(entries, list) or not all(
+        isinstance(entry, dict) and _name_of(entry) for entry in entries
+    ):
+        raise ValueError("not a file of views")
+    return entries
+
+
+def _keep_damaged(path: Path) -> Path | None:
+    """Rename the file, unless another process has replaced it meanwhile."""
+    from lora_tui.locks.file_lock import locked_directory
+
+    with locked_directory(path.parent):
+        try:
+            _entries(path)
+        except FileNotFoundError:
+            return None
+        except ValueError:
+            return set_aside(path)
+    return None
+
+
+def _change(path: Path, change: Callable[[list[dict[str, Any]]], None]) -> None:
+    """Change the entries of the file, which is read and written under the directory's lock."""
+    from lora_tui.locks.file_lock import locked_directory
+
+    with _explained(path, "saved"):
+        make_private_directory(path.parent)
+        with locked_directory(path.parent):
+            try:
+                entries = _entries(path)
+            except FileNotFoundError:
+                entries = []
+            except ValueError:
+                set_aside(path)
+                entries = []
+            change(entries)
+            write_private_file(path, json_text({"views": entries}, indent=1) + "\n")
+
+
+def _place_of(entries: Sequence[Mapping[str, Any]], name: str) -> int:
+    for place, entry in enumerate(entries):
+        if _is_named(_name_of(entry), name):
+            return place
+    raise _no_view(name, [_name_of(entry) for entry in entries])
+
+
+def _no_view(name: str, names: Sequence[str]) -> NotFoundError:
+    from difflib import get_close_matches
+
+    shown = terminal_safe(name, limit=LONGEST_NAME)
+    folded = {known.casefold(): known for known in names}
+    near = [folded[found] for found in get_close_matches(shown.casefold(), folded, n=3)]
+    return NotFoundError(
+        f"There is no view {shown!r}",
+        details=f"similar: {', '.join(near)}" if near else None,
+        remedy="`lora-tui view list` lists the views"
+        if names
+        else "`lora-tui view save NAME` saves one, or V in the application",
+    )
+
+
+def _is_named(name: str, wanted: str) -> bool:
+    return name.casefold() == terminal_safe(wanted).casefold()
+
+
+def _name_of(entry: Mapping[str, Any]) -> str:
+    return terminal_safe(text_in(entry, "name"), limit=LONGEST_NAME)
+
+
+def _view_of(entry: Mapping[str, Any]) -> SavedView:
+    return SavedView(
+        _name_of(entry),
+        query_of(entry.get("query")),
+        texts_of(entry.get("columns")),
+        entry.get("cards") is True,
+        texts_of(entry.get("hidden_metrics")),
+    )
+
+
+def _data_of(view: SavedView) -> dict[str, Any]:
+    return {
+        "name": view.name,
+        "query": query_data(view.query),
+        "columns": list(view.columns),
+        "cards": view.cards,
+        "hidden_metrics": list(view.hidden_metrics),
+    }
