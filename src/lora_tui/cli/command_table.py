@@ -9,7 +9,7 @@ from __future__ import annotations
 from argparse import ArgumentParser
 from collections.abc import Callable
 
-from lora_tui.cli import options
+from lora_tui.cli import file_options, options
 
 
 def no_arguments(parser: ArgumentParser) -> None:
@@ -233,7 +233,7 @@ COMMANDS = (
         "download",
         "download:download_model",
         "Download a model and verify its files",
-        options.download_options,
+        file_options.download_options,
         examples=(
             ("download 3f2a9c1e", "all files of a model"),
             ("download 3f2a9c1e adapter_config.json --to .", "one file, into this directory"),
@@ -245,14 +245,14 @@ COMMANDS = (
         "verify",
         "library:verify",
         "Verify downloaded files, byte by byte",
-        options.verify_options,
+        file_options.verify_options,
         examples=(("verify ./adapters", "checksums and structure of all files in a directory"),),
     ),
     Command(
         "library",
         "library:library",
         "List or remove downloaded adapters",
-        options.library_options,
+        file_options.library_options,
         examples=(
             ("library", "the adapters on this disk"),
             ("library remove 3f2a9c1e", "delete the files of one"),
@@ -262,14 +262,14 @@ COMMANDS = (
         "urls",
         "download:print_urls",
         "Print signed URLs, valid for an hour",
-        options.urls_options,
+        file_options.urls_options,
         examples=(("urls 3f2a9c1e adapter_model.safetensors", "a link for curl or aria2c"),),
     ),
     Command(
         "push",
         "push:push",
         "Upload a locally trained adapter as a model",
-        options.push_options,
+        file_options.push_options,
         examples=(
             ("push ./out --dataset 'Customer Support Emails' --dry-run", "check it, send nothing"),
             ("push ./out --dataset 'Customer Support Emails'", "upload it with its metrics"),
@@ -284,7 +284,7 @@ COMMANDS = (
         "inspect",
         "inspect:inspect",
         "Show an adapter's metadata from its header",
-        options.inspect_options,
+        file_options.inspect_options,
         examples=(
             ("inspect 3f2a9c1e", "a model in the bucket, without downloading it"),
             ("inspect ./adapter_model.safetensors", "a local file"),
@@ -295,7 +295,7 @@ COMMANDS = (
         "spectrum",
         "spectrum:spectrum",
         "Analyse an adapter's weights: damage, norms, effective ranks",
-        options.spectrum_options,
+        file_options.spectrum_options,
         examples=(
             ("spectrum 3f2a9c1e", "a downloaded model, a line a layer"),
             ("spectrum ./my-adapter --json", "a local directory, every module"),
@@ -305,7 +305,7 @@ COMMANDS = (
         "serve-config",
         "serve_config:serve_config",
         "Print a snippet that loads a model in another program",
-        options.serve_config_options,
+        file_options.serve_config_options,
         examples=(
             ("serve-config 3f2a9c1e --for vllm", "a command to paste"),
             ("serve-config 3f2a9c1e --for ollama", "a Modelfile"),
@@ -315,7 +315,7 @@ COMMANDS = (
         "serve",
         "serve:serve",
         "Serve the application to a browser on this machine",
-        options.serve_options,
+        file_options.serve_options,
         examples=(
             ("serve", "print the link to open; Ctrl+C stops it"),
             ("serve --port 8123 --offline", "another port, and only the cache"),

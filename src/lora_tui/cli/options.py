@@ -1,4 +1,4 @@
-"""The options and arguments of each command, with their help texts.
+"""The options and arguments of commands, with their help texts; file_options.py has the rest.
 
 Imports only what `list` needs, not even `typing` or `dataclasses` (docs/architecture.md, "Fast
 lists, first frame, and `list`"). What the type of an argument needs is imported when the argument
@@ -23,8 +23,7 @@ _SORTS = (
 )
 FREE_TEXT = "VALUE"
 """The metavar of an argument that may begin with a dash."""
-_MODEL_HELP = "the id of a model, the start of one, or an exact name"
-_FILE_HELP = "fetch only these files: names, or patterns in quotes ('*.json')"
+MODEL_HELP = "the id of a model, the start of one, or an exact name"
 
 
 def positive(text: str) -> int:
@@ -200,11 +199,11 @@ def costs_options(parser: ArgumentParser) -> None:
 
 def show_options(parser: ArgumentParser) -> None:
     """Add those of `show`."""
-    parser.add_argument("model", metavar="MODEL", help=_MODEL_HELP)
+    parser.add_argument("model", metavar="MODEL", help=MODEL_HELP)
 
 
 _JOB_SORTS = ("activity", "created", "status", "dataset", "cost", "duration", "loss")
-_JOB_HELP = "the id of a job, or the start of one"
+JOB_HELP = "the id of a job, or the start of one"
 
 
 def jobs_options(parser: ArgumentParser) -> None:
@@ -264,7 +263,7 @@ def jobs_options(parser: ArgumentParser) -> None:
 
 def show_job_options(parser: ArgumentParser) -> None:
     """Add those of `jobs show` and `jobs cancel`."""
-    parser.add_argument("job", metavar="JOB", help=_JOB_HELP)
+    parser.add_argument("job", metavar="JOB", help=JOB_HELP)
 
 
 def metrics_options(parser: ArgumentParser) -> None:
@@ -281,7 +280,7 @@ def metrics_options(parser: ArgumentParser) -> None:
 
 def report_options(parser: ArgumentParser) -> None:
     """Add those of `report`."""
-    parser.add_argument("model", metavar="MODEL", nargs="+", help=_MODEL_HELP)
+    parser.add_argument("model", metavar="MODEL", nargs="+", help=MODEL_HELP)
     formats = parser.add_mutually_exclusive_group()
     formats.add_argument(
         "--format",
@@ -307,7 +306,7 @@ def report_options(parser: ArgumentParser) -> None:
 
 def compare_options(parser: ArgumentParser) -> None:
     """Add those of `compare`."""
-    parser.add_argument("model", metavar="MODEL", nargs="+", help=_MODEL_HELP)
+    parser.add_argument("model", metavar="MODEL", nargs="+", help=MODEL_HELP)
     parser.add_argument(
         "--all", action="store_true", help="also print the rows that are equal for all models"
     )
@@ -322,122 +321,6 @@ def leaderboard_options(parser: ArgumentParser) -> None:
     """Add those of `leaderboard`."""
     parser.add_argument(
         "--limit", type=positive, default=3, metavar="N", help="models of each, 1 to 6 (3)"
-    )
-
-
-def download_options(parser: ArgumentParser) -> None:
-    """Add those of `download`."""
-    parser.add_argument("model", metavar="MODEL", help=_MODEL_HELP)
-    parser.add_argument("file", metavar="FILE", nargs="*", default=[], help=_FILE_HELP)
-    parser.add_argument("--to", metavar="DIR", help="save the files in this directory")
-    parser.add_argument(
-        "--force", action="store_true", help="replace different files that have the same names"
-    )
-    parser.add_argument(
-        "--limit-rate",
-        type=_rate,
-        metavar="RATE",
-        help="the most bytes per second: 800K, 5M",
-    )
-    parser.add_argument(
-        "--events", action="store_true", help="print each step as a JSON object on stdout"
-    )
-
-
-def verify_options(parser: ArgumentParser) -> None:
-    """Add those of `verify`."""
-    parser.add_argument(
-        "directory", metavar="DIR", nargs="?", help="verify only this directory, not all downloads"
-    )
-
-
-def library_options(parser: ArgumentParser) -> None:
-    """Add those of `library`."""
-    parser.add_argument(
-        "action",
-        nargs="?",
-        choices=("list", "remove"),
-        default="list",
-        help="list the downloaded adapters (the default), or remove one",
-    )
-    parser.add_argument("model", metavar="MODEL", nargs="?", help=f"{_MODEL_HELP}; or a directory")
-    parser.add_argument("--yes", action="store_true", help="remove without asking")
-
-
-def urls_options(parser: ArgumentParser) -> None:
-    """Add those of `urls`."""
-    parser.add_argument("model", metavar="MODEL", help=_MODEL_HELP)
-    parser.add_argument("file", metavar="FILE", nargs="*", default=[], help=_FILE_HELP)
-
-
-def push_options(parser: ArgumentParser) -> None:
-    """Add those of `push`."""
-    parser.add_argument(
-        "directory", metavar="DIR", help="a directory written by PEFT's save_pretrained"
-    )
-    parser.add_argument(
-        "--dataset", metavar="D", help="the dataset that it was trained on (name or id)"
-    )
-    parser.add_argument("--job", metavar="JOB", help="the completed job that produced it")
-    parser.add_argument(
-        "--name", metavar="NAME", help="the name of the model (default: dataset and date)"
-    )
-    parser.add_argument(
-        "--metrics", metavar="FILE", help="the trainer_state.json, if it is not in DIR"
-    )
-    changed = parser.add_mutually_exclusive_group()
-    changed.add_argument(
-        "--update",
-        action="store_true",
-        help="change the model that has these weights: its configuration, files, name or metrics",
-    )
-    changed.add_argument(
-        "--new-version",
-        action="store_true",
-        help="store a second model beside the one that has these weights",
-    )
-    parser.add_argument(
-        "--with-training-args",
-        action="store_true",
-        help="send training_args.bin too, a pickle that may hold a token",
-    )
-    parser.add_argument(
-        "--allow-secrets",
-        action="store_true",
-        help="send files that seem to hold a token or another secret",
-    )
-    parser.add_argument(
-        "--dry-run",
-        action="store_true",
-        help="check the files and print what would be sent; send nothing",
-    )
-
-
-def inspect_options(parser: ArgumentParser) -> None:
-    """Add those of `inspect`."""
-    parser.add_argument(
-        "target", metavar="MODEL|FILE", help=f"a local file or directory; or {_MODEL_HELP}"
-    )
-
-
-def spectrum_options(parser: ArgumentParser) -> None:
-    """Add those of `spectrum`."""
-    parser.add_argument(
-        "target",
-        metavar="MODEL|DIR|FILE",
-        help=f"a local directory or file; or {_MODEL_HELP}, of a downloaded model",
-    )
-
-
-def serve_config_options(parser: ArgumentParser) -> None:
-    """Add those of `serve-config`."""
-    parser.add_argument("model", metavar="MODEL", help=_MODEL_HELP)
-    parser.add_argument(
-        "--for",
-        dest="program",
-        choices=("vllm", "peft", "llama.cpp", "ollama"),
-        required=True,
-        help="the program that will load the model",
     )
 
 
@@ -489,22 +372,4 @@ def completion_options(parser: ArgumentParser) -> None:
     """Add those of `completion`."""
     parser.add_argument(
         "shell", metavar="SHELL", choices=("bash", "zsh", "fish"), help="bash, zsh or fish"
-    )
-
-
-def _rate(text: str) -> float:
-    from lora_tui.config.kinds import bytes_of
-
-    return bytes_of(text)
-
-
-_rate.__name__ = "rate"
-
-
-def serve_options(parser: ArgumentParser) -> None:
-    """Add those of `serve`."""
-    parser.add_argument("--port", type=positive, default=8000, help="the port to listen on (8000)")
-    parser.add_argument("--host", default="127.0.0.1", help="the address to listen on (127.0.0.1)")
-    parser.add_argument(
-        "--allow-others", action="store_true", help="allow a --host that other machines can reach"
     )
