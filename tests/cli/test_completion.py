@@ -60,6 +60,9 @@ def test_commands_options_and_choices_come_from_the_grammar(run: Run) -> None:
     assert values(run, "list", "--columns", "+rank,lear") == ["+rank,learning_rate"]
     assert values(run, "list", "--columns", "he") == ["help"]
     assert values(run, "list", "--where", "rank > 8 and (fav") == ["rank > 8 and (favorite"]
+    assert values(run, "effect", "effective") == ["effective_rank"]
+    assert values(run, "effect", "rank", "bas") == []  # a number is wanted
+    assert values(run, "effect", "rank", "cost", "--by", "bas") == ["base_model"]
     assert values(run, "jobs", "sh") == ["show"]
     assert values(run, "serve-config", "x", "--for", "ll") == ["llama.cpp"]
     assert values(run, "serve-config", "x", "--for", "=", "ll", shell="bash") == ["llama.cpp"]

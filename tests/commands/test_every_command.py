@@ -68,6 +68,7 @@ ROWS = {
     "report": Row("report {model}", "*", ("report nosuchmodel", 3)),
     "compare": Row("compare {model} {other}", "*", ("compare {model}", 2)),
     "leaderboard": Row("leaderboard", "boards unknown", ("leaderboard --limit 7", 2)),
+    "effect": Row("effect preset cost", "x y runs table sentence", ("effect cost preset", 2)),
     "download": Row("download {model} --to {new}", "*", ("download nosuchmodel", 3), offline=5),
     "verify": Row("verify {adapter}", "*", ("verify /nonexistent", 3)),
     "library": Row("library", "*", ("library remove nosuchmodel", 3)),

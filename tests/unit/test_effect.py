@@ -195,3 +195,5 @@ def test_strata_have_correlations_of_their_own() -> None:
     effect: Effect = effect_of(found, RANK, LOSS, PRESET)
     assert [stratum[:2] for stratum in effect.strata] == [("a", 30), ("b", 30)]
     assert all(stratum.correlation for stratum in effect.strata)
+    few = effect_of(found[:14], RANK, LOSS, PRESET)
+    assert [stratum.correlation for stratum in few.strata] == [None, None]

@@ -230,6 +230,21 @@ COMMANDS = (
         ),
     ),
     Command(
+        "effect",
+        "effect:show_effect",
+        "Show what a hyperparameter did over many models (from the cache)",
+        options.effect_options,
+        examples=(
+            ("effect rank best_validation_loss", "a chart, a table by rank, and the correlation"),
+            ("effect learning_rate best_validation_loss --by preset", "a letter for each preset"),
+            (
+                "effect preset cost --where 'created_at >= 2026-11-01'",
+                "what each preset cost since that day",
+            ),
+            ("effect epochs validation_gap --json", "for a script"),
+        ),
+    ),
+    Command(
         "download",
         "download:download_model",
         "Download a model and verify its files",

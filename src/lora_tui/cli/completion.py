@@ -165,6 +165,11 @@ def _values(line: _Line, action: argparse.Action, current: str) -> Iterator[tupl
             yield from _files_of(line)
         else:
             yield FILES, ""
+    elif action.dest in ("x", "y", "by"):
+        from lora_tui.cache.model_columns import MODEL_COLUMNS
+
+        wanted = [c for c in MODEL_COLUMNS if c.kind.is_number or action.dest != "y"]
+        yield from ((column.name, column.meaning) for column in wanted)
     elif action.dest == "status":
         from lora_tui.domain.job_statuses import STATUSES
 

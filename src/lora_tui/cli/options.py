@@ -110,11 +110,7 @@ def narrowing_options(parser: ArgumentParser) -> None:
         help="created (default), rating, name, cost, loss, duration, size or perplexity",
     )
     parser.add_argument("--reverse", action="store_true", default=None, help="reverse the order")
-    parser.add_argument(
-        "--search",
-        metavar="TEXT",
-        help="only models with these words in name, dataset or base model, or this start of an id",
-    )
+    _search_option(parser)
     parser.add_argument(
         "--quality",
         "--convergence",
@@ -165,6 +161,14 @@ def view_save_options(parser: ArgumentParser) -> None:
     """Add those of `view save`."""
     parser.add_argument("view", metavar="NAME", help="the name of the view")
     narrowing_options(parser)
+
+
+def _search_option(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "--search",
+        metavar="TEXT",
+        help="only models with these words in name, dataset or base model, or this start of an id",
+    )
 
 
 def _where_option(parser: ArgumentParser) -> None:
@@ -321,6 +325,19 @@ def leaderboard_options(parser: ArgumentParser) -> None:
     """Add those of `leaderboard`."""
     parser.add_argument(
         "--limit", type=positive, default=3, metavar="N", help="models of each, 1 to 6 (3)"
+    )
+
+
+def effect_options(parser: ArgumentParser) -> None:
+    """Add those of `effect`."""
+    parser.add_argument("x", metavar="X", help="a column: rank, learning_rate, preset, …")
+    parser.add_argument("y", metavar="Y", help="a column of numbers: best_validation_loss, cost, …")
+    parser.add_argument("--by", metavar="Z", help="tell apart the values of this column")
+    _search_option(parser)
+    _where_option(parser)
+    parser.add_argument("--csv", action="store_true", help="print the table by value as CSV")
+    parser.add_argument(
+        "--chart", action="store_true", help="draw the chart also where stdout is no terminal"
     )
 
 

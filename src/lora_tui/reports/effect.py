@@ -64,7 +64,10 @@ class Stratum(NamedTuple):
 
     label: str
     runs: int
+    median: float
+    """Of the second column."""
     correlation: Correlation | None
+    """Of two numbers, pooled within datasets and base models; None for too few runs."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +108,7 @@ def effect_of(runs: Sequence[Run], x: Variable, y: Variable, by: Variable | None
         xs = [float(run.x) for run in known if run.x is not None]
         overall = spearman(xs, ys)
         within = spearman(xs, ys, groups) if several else None
-    elif len(known) >= FEWEST:
+    elif len(known) >= FEWEST and not _mixes_losses(x, y):
         difference = _difference([run.x for run in known], ys, groups)
     sentence = _sentence(known, x, y, groups, within if several else overall, difference)
     return Effect(
@@ -191,6 +194,11 @@ def _groups(known: Sequence[Run], x: Variable) -> list[Hashable]:
     ]
 
 
+def _mixes_losses(x: Variable, y: Variable) -> bool:
+    """Whether losses of different datasets or base models would be compared."""
+    return y.is_loss and x.name in ("dataset", "base_model")
+
+
 def _difference(
     values: Sequence[Value], ys: Sequence[float], groups: Sequence[Hashable]
 ) -> Difference | None:
@@ -211,7 +219,10 @@ def _strata(known: Sequence[Run], x: Variable, by: Variable) -> tuple[Stratum, .
                 [run.y or 0 for run in chosen],
                 _groups(chosen, x),
             )
-        found.append(Stratum(label, len(chosen), correlation))
+            if correlation and correlation.runs - correlation.groups + 1 < FEWEST:
+                correlation = None
+        middle = quartiles([run.y for run in chosen if run.y is not None])[1]
+        found.append(Stratum(label, len(chosen), middle, correlation))
     return tuple(found)
 
 
@@ -233,7 +244,7 @@ def _sentence(
             return f"All {runs} have {variable.words} {text}: nothing to compare."
     if len(known) < FEWEST:
         return f"{runs}: too few to tell."
-    if y.is_loss and x.name in ("dataset", "base_model"):
+    if _mixes_losses(x, y):
         return f"Losses of different {x.words}s can't be compared: no conclusion."
     if not x.is_number:
         return _text_sentence(x, y, groups, difference)

@@ -12,11 +12,13 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
+from lora_tui import formats
+
 Value = float | str | None
 """None is unknown."""
 MOST_SINGLE: Final = 12
 """More different numbers become ranges."""
-_SPANS_DECADES: Final = 20.0
+_SPANS_DECADES: Final = 10.0
 """A column whose largest value is so many times its smallest is shown on a logarithmic scale."""
 
 
@@ -33,6 +35,8 @@ class Variable(NamedTuple):
     """Whether it can only be compared within one dataset and one base model."""
     is_training: bool = False
     """Whether it comes from the training loss, which overfitting improves."""
+    ticks_as_text: bool = False
+    """Whether an axis writes its ticks by `text`, as those of dates and sizes."""
 
     @property
     def words(self) -> str:
@@ -71,11 +75,12 @@ def classify(
 
 
 def _range_text(edges: Sequence[float], place: int, variable: Variable) -> str:
+    text = formats.number if variable.is_loss else variable.text  # 0.5, as no loss is written
     if place == 0:
-        return f"below {variable.text(edges[0])}"
+        return f"below {text(edges[0])}"
     if place == len(edges):
-        return f"{variable.text(edges[-1])} or more"
-    return f"{variable.text(edges[place - 1])} to {variable.text(edges[place])}"
+        return f"{text(edges[-1])} or more"
+    return f"{text(edges[place - 1])} to {text(edges[place])}"
 
 
 def _log_edges(known: Sequence[float], most: int) -> list[float]:
