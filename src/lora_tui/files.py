@@ -109,6 +109,15 @@ def read_small_text(path: Path, most: int = 1_000) -> str:
     return ""
 
 
+def file_stamp(place: Path | int) -> str:
+    """What tells a file, or an open one, from its earlier versions; empty where there is none."""
+    try:
+        status = os.stat(place)  # noqa: PTH116 - also of a descriptor
+    except OSError:
+        return ""
+    return f"{status.st_size}:{status.st_mtime_ns}:{status.st_ino}"
+
+
 def new_temporary_file(directory: Path, mode: int) -> tuple[int, Path]:
     """A new file, locked while it is open, so that `remove_abandoned_files` leaves it."""
     while True:

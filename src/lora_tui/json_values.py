@@ -31,12 +31,15 @@ _DECODER = json.JSONDecoder(parse_constant=lambda _: None)
 _KEEPING_NAN = json.JSONDecoder()
 
 
-def json_text(data: Any, *, indent: int | None = None) -> str:
-    """The JSON of `data` in ASCII, which no terminal interprets; NaN and infinities become null."""
+def json_text(data: Any, *, indent: int | None = None, ascii_only: bool = True) -> str:
+    """The JSON of `data` in ASCII, which no terminal interprets; NaN and infinities become null.
+
+    Without `ascii_only` letters of all scripts stay as they are, for a file that people read.
+    """
     try:
-        return json.dumps(data, indent=indent, allow_nan=False)
+        return json.dumps(data, indent=indent, allow_nan=False, ensure_ascii=ascii_only)
     except ValueError:
-        return json.dumps(_finite(data), indent=indent, allow_nan=False)
+        return json.dumps(_finite(data), indent=indent, allow_nan=False, ensure_ascii=ascii_only)
 
 
 def parse_json(text: str | bytes, *, keep_nan: bool = False) -> Any:

@@ -69,6 +69,19 @@ ROWS = {
     "compare": Row("compare {model} {other}", "*", ("compare {model}", 2)),
     "leaderboard": Row("leaderboard", "boards unknown", ("leaderboard --limit 7", 2)),
     "effect": Row("effect preset cost", "x y runs table sentence", ("effect cost preset", 2)),
+    "favorite": Row("favorite {model}", "models", ("favorite nosuchmodel", 3)),
+    "tag": Row("tag {model} candidate", "id name tags added removed", ("tag {model} a+b", 2)),
+    "note": Row("note {model} good", "id name note before", ("note nosuchmodel good", 3)),
+    "alias set": Row(
+        "alias set staging {model}", "alias model_id name before", ("alias set a/b {model}", 2)
+    ),
+    "alias list": Row("alias list", "aliases", ("alias list more", 2)),
+    "alias history": Row("alias history production", "alias history", ("alias history none", 3)),
+    "alias remove": Row("alias remove production", "alias before", ("alias remove none", 3)),
+    "marks export": Row("marks export", "lora_tui_marks models aliases", ("marks export a b", 2)),
+    "marks import": Row(
+        "marks import {marks}", "changed favorites aliases left_out", ("marks import none.json", 3)
+    ),
     "download": Row("download {model} --to {new}", "*", ("download nosuchmodel", 3), offline=5),
     "verify": Row("verify {adapter}", "*", ("verify /nonexistent", 3)),
     "library": Row("library", "*", ("library remove nosuchmodel", 3)),
@@ -123,9 +136,13 @@ def fill(
     models = run("list", "--json").data["models"]
     model = whole_model(run)
     run("view", "save", "mine", "--min-stars", "2")
+    marks = tmp_path / "marks.json"
+    run("alias", "set", "production", model)
+    run("marks", "export", str(marks))
     values = {
         "{model}": model,
         "{view}": "mine",
+        "{marks}": str(marks),
         "{other}": next(m["id"] for m in models if m["id"] != model),
         "{dataset}": models[0]["dataset_id"],
         "{job}": models[0]["job_id"],

@@ -113,7 +113,7 @@ def test_directories_are_those_of_platformdirs(
 ) -> None:
     monkeypatch.delenv("LORA_TUI_HOME", raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
-    for name in ("XDG_CONFIG_HOME", "XDG_CACHE_HOME", "XDG_STATE_HOME"):
+    for name in ("XDG_CONFIG_HOME", "XDG_CACHE_HOME", "XDG_STATE_HOME", "XDG_DATA_HOME"):
         monkeypatch.setenv(name, base)
     directories = PlatformDirs("lora-tui", appauthor=False)
     assert find_paths() == (
@@ -121,4 +121,5 @@ def test_directories_are_those_of_platformdirs(
         directories.user_cache_path,
         directories.user_state_path,
         None,
+        directories.user_data_path,
     )

@@ -24,6 +24,7 @@ class Topic(StrEnum):
     COSTS = "costs"
     TRANSFERS = "transfers"
     WEIGHTS = "weights"
+    MARKS = "marks"
     SYNC = "sync"
 
 

@@ -33,6 +33,9 @@ REBUILT: Final = "cache.rebuilt"
 ANNOUNCED_BEFORE: Final = "notifications.announced"
 """The ids of the notifications that were announced before the cache was rebuilt, as JSON."""
 
+MARKS_STAMP: Final = "marks.stamp"
+"""The `file_stamp` of the marks file that the copy of one's own marks was made of."""
+
 UNREADABLE: Final = "unreadable."
 """Prefix of a table's name: the number of its rows that a sync could not store."""
 UNREAD: Final = "sync.unread."

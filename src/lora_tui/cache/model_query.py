@@ -28,7 +28,8 @@ class ModelQuery(NamedTuple):
     sort: Sort = Sort.CREATED
     reverse: bool = False
     search: str = ""
-    """Words; each must begin a word of the name, dataset, base model or description, or the id."""
+    """Words; each must begin a word of the name, dataset, base model, description, tags, aliases or
+    note, or the id."""
     convergences: frozenset[str] = frozenset()
     min_stars: int = 0
     dataset: str = ""

@@ -69,6 +69,7 @@ class ModelSummary(NamedTuple):
     downloaded: bool
     sparkline: tuple[float, ...] = ()
     """Down-sampled training loss; empty if it is not cached."""
+    favorite: bool = False
 
 
 def count_models(db: sqlite3.Connection, query: ModelQuery) -> int:
@@ -145,7 +146,10 @@ def sizes_of(db: sqlite3.Connection, ids: Iterable[str]) -> dict[str, int | None
 
 
 def find_models(db: sqlite3.Connection, reference: str) -> list[ModelSummary]:
-    """The models that `reference` names: by an id, the beginning of one, or an exact name."""
+    """The models that `reference` names: by an id, the beginning of one, an exact name, or @alias.
+
+    An alias takes precedence over a name that begins with @.
+    """
     base = f"SELECT {_SUMMARY} {_FROM} WHERE"
     last = f"ORDER BY m.created_at DESC, m.id LIMIT {MOST_NAMED}"
     beginning = id_prefix(reference)
@@ -156,6 +160,10 @@ def find_models(db: sqlite3.Connection, reference: str) -> list[ModelSummary]:
     ]
     if beginning is not None:
         attempts.insert(1, ("m.id >= ? AND m.id < ? || 'g'", beginning))
+    if reference.startswith("@"):
+        from lora_tui.cache.own_marks import model_of_alias  # late: `list` does not need it
+
+        attempts.insert(0, ("m.id = ?", model_of_alias(db, reference[1:]) or ""))
     for condition, value in attempts:
         values = [value] * condition.count("?")
         rows = db.execute(f"{base} {condition} {last}", values).fetchall()
@@ -189,6 +197,7 @@ _SUMMARY: Final = (
     " m.stars, m.convergence, m.final_loss, m.perplexity, m.cost, m.duration_hours, m.size,"
     " m.created_at, c.sparkline,"
     " EXISTS (SELECT 1 FROM library l WHERE l.model_id = m.id AND l.intact) AS downloaded,"
+    " (SELECT k.favorite FROM own_marks k WHERE k.model_id = m.id) AS favorite,"
     f" {columns_of('models', 'm')}, {columns_of('datasets', 'd')}"
 )
 _MODEL: Final = len(SUMMED["models"]) + 1
@@ -264,4 +273,5 @@ def _summary(row: sqlite3.Row) -> ModelSummary:
         created_at=moment_of(row["created_at"]),
         downloaded=bool(row["downloaded"]),
         sparkline=tuple(json.loads(row["sparkline"])) if row["sparkline"] else (),
+        favorite=bool(row["favorite"]),
     )

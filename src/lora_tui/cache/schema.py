@@ -14,7 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from sqlite_utils import Database
 
-SCHEMA_VERSION = 18
+SCHEMA_VERSION = 19
 _OLDEST_MIGRATED = 8
 TABLES = frozenset(
     {
@@ -68,6 +68,7 @@ def migrate(connection: sqlite3.Connection) -> None:
     migrations()(_m017_newest_values)
     migrations()(_m018_model_values)
     migrations()(_m018_own_marks)
+    migrations()(_m019_words_of_marks)
     migrations.apply(Database(connection))
     put_records(connection, records)
     if is_rebuilt:
@@ -233,6 +234,14 @@ def _m018_own_marks(db: Database) -> None:
         "CREATE TABLE own_marks (model_id TEXT PRIMARY KEY, favorite INTEGER NOT NULL DEFAULT 0,"
         " tags TEXT NOT NULL DEFAULT '', note TEXT, aliases TEXT NOT NULL DEFAULT '')"
     )
+    from lora_tui.cache.sums import put_schema_sum
+
+    put_schema_sum(db.conn)
+
+
+def _m019_words_of_marks(db: Database) -> None:
+    # the words of tags, aliases and note, folded for a search (own_marks.py)
+    db.execute("ALTER TABLE own_marks ADD COLUMN words TEXT NOT NULL DEFAULT ''")
     from lora_tui.cache.sums import put_schema_sum
 
     put_schema_sum(db.conn)

@@ -85,13 +85,21 @@ def id_prefix(word: str) -> str | None:
 def select_numbers(db: sqlite3.Connection, search: str) -> tuple[str, list[object]]:
     """A SELECT, with its values, of the numbers of the models that match; "" for no words.
 
-    A word matches if a word of a text begins with it, ignoring case and accents. The index has no
-    words of punctuation alone, so the texts are searched for those. A word of four or more
-    hexadecimal digits also matches the beginning of a model's id, in any form.
+    A word matches if a word of a text, of a tag, an alias or a note begins with it, ignoring case
+    and accents. The index has no words of punctuation alone, so the texts are searched for those. A
+    word of four or more hexadecimal digits also matches the beginning of a model's id, in any form.
     """
     words = list(dict.fromkeys(terminal_safe(search).split()))[:_MOST_WORDS]
     if not words:
         return "", []
+    if db.execute("SELECT 1 FROM own_marks LIMIT 1").fetchone() is None:
+        return _select_texts(db, words)
+    from lora_tui.cache.own_marks import select_with_marks  # late: few models are marked
+
+    return select_with_marks(db, words, lambda chosen: _select_texts(db, chosen))
+
+
+def _select_texts(db: sqlite3.Connection, words: Sequence[str]) -> tuple[str, list[object]]:
     has_index = has_word_index(db)
     indexed = [word for word in words if has_index and _has_letters(word)]
     plain = [word for word in indexed if _beginning_of_searched_id(word) is None]

@@ -6,40 +6,9 @@ lists, first frame, and `list`").
 
 from __future__ import annotations
 
-from argparse import ArgumentParser
-from collections.abc import Callable
-
 from lora_tui.cli import file_options, options
-
-
-def no_arguments(parser: ArgumentParser) -> None:
-    """Add nothing: the command takes only the options of every command."""
-
-
-class Command:
-    """One command of `lora-tui`, or one subcommand."""
-
-    def __init__(
-        self,
-        name: str,
-        run: str,
-        summary: str,
-        add_arguments: Callable[[ArgumentParser], None] = no_arguments,
-        *,
-        examples: tuple[tuple[str, str], ...] = (),
-        inner: tuple[Command, ...] = (),
-    ) -> None:
-        self.name = name
-        self.run = run
-        """`module:function` in lora_tui.commands; empty if it needs a subcommand."""
-        self.summary = summary
-        """A sentence in the imperative, without its full stop."""
-        self.add_arguments = add_arguments
-        self.examples = examples
-        """Command lines without `lora-tui`, each with what it does."""
-        self.inner = inner
-        """The subcommands."""
-
+from lora_tui.cli.command import Command
+from lora_tui.cli.mark_commands import MARK_COMMANDS
 
 COMMANDS = (
     Command(
@@ -229,6 +198,7 @@ COMMANDS = (
             ("leaderboard --limit 1 --json", "the best of each, for a script"),
         ),
     ),
+    *MARK_COMMANDS,
     Command(
         "effect",
         "effect:show_effect",

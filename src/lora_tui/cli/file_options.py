@@ -34,7 +34,10 @@ def download_options(parser: ArgumentParser) -> None:
 def verify_options(parser: ArgumentParser) -> None:
     """Add those of `verify`."""
     parser.add_argument(
-        "directory", metavar="DIR", nargs="?", help="verify only this directory, not all downloads"
+        "directory",
+        metavar="DIR",
+        nargs="?",
+        help="verify only this directory, or that of @ALIAS, not all downloads",
     )
 
 

@@ -15,7 +15,8 @@ from types import SimpleNamespace
 
 from lora_tui import __version__
 from lora_tui.cli.call import APPLICATION, COMMON_DEFAULTS
-from lora_tui.cli.command_table import COMMANDS, Command
+from lora_tui.cli.command import Command
+from lora_tui.cli.command_table import COMMANDS
 from lora_tui.cli.options import FREE_TEXT, positive
 from lora_tui.errors import UsageError
 

@@ -23,7 +23,7 @@ _SORTS = (
 )
 FREE_TEXT = "VALUE"
 """The metavar of an argument that may begin with a dash."""
-MODEL_HELP = "the id of a model, the start of one, or an exact name"
+MODEL_HELP = "the id of a model, the start of one, an exact name, or @ALIAS"
 
 
 def positive(text: str) -> int:
@@ -275,7 +275,7 @@ def metrics_options(parser: ArgumentParser) -> None:
     parser.add_argument(
         "model",
         metavar="JOB|MODEL",
-        help="the id of a job or a model, the start of one, or the exact name of a model",
+        help="the id of a job or a model, the start of one, the exact name of a model, or @ALIAS",
     )
     forms = parser.add_mutually_exclusive_group()
     forms.add_argument("--csv", action="store_true", help="print every point as CSV")

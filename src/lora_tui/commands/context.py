@@ -23,10 +23,13 @@ from lora_tui.config.table import Profile
 from lora_tui.errors import (
     CacheError,
     ConfigError,
+    DamagedCacheError,
+    LoraTuiError,
     NotFoundError,
     UnreachableError,
     UsageError,
 )
+from lora_tui.files import file_stamp
 from lora_tui.json_values import json_text
 from lora_tui.text import terminal_safe, with_profile
 
@@ -46,6 +49,7 @@ class Context:
     def __init__(self, arguments: SimpleNamespace) -> None:
         self.arguments = arguments
         self.out, self.talk = Output(sys.stdout), Output(sys.stderr)
+        self._told_of_marks = False
 
     @cached_property
     def profile(self) -> Profile:
@@ -78,14 +82,43 @@ class Context:
         return sessions.cache_owner(self.profile, account.user_id)
 
     @contextmanager
-    def cache(self) -> Iterator[sqlite3.Connection]:
-        """Open the cache of the account in force. Raises CacheError, AuthenticationError."""
-        path = self.cache_path()
+    def cache(self, *, needs_marks: bool = False) -> Iterator[sqlite3.Connection]:
+        """Open the cache of the account in force. Raises CacheError, AuthenticationError.
+
+        With `needs_marks` also what `marks/file.py` raises where one's own marks can't be read;
+        else that is only said.
+        """
+        owner = self.cache_owner()
+        path = self.profile.cache_path(owner.user_id)
         with (
             translate_database_errors(path),
-            closing(open_cache(path, self.cache_owner())) as connection,
+            closing(open_cache(path, owner)) as connection,
         ):
+            self._refresh_marks(connection, owner, is_needed=needs_marks)
             yield connection
+
+    def marks_path(self) -> Path:
+        """The file of the own marks of the account in force. Raises AuthenticationError."""
+        return self.profile.marks_path(self.cache_owner().user_id)
+
+    def _refresh_marks(self, db: sqlite3.Connection, owner: Owner, *, is_needed: bool) -> None:
+        """Bring the copy of the own marks up to their file; where it can't be read, say so once."""
+        marks = self.profile.marks_path(owner.user_id)
+        if file_stamp(marks) == (metadata.get_value(db, metadata.MARKS_STAMP) or ""):
+            return
+        from lora_tui.marks.copy import refresh_copy  # late: most commands find it up to date
+        from lora_tui.marks.file import MarksFile
+
+        try:
+            refresh_copy(db, MarksFile(marks, self.say))
+        except DamagedCacheError:
+            raise
+        except LoraTuiError as error:
+            if is_needed:
+                raise
+            if not self._told_of_marks:
+                self.say(told(error))
+            self._told_of_marks = True
 
     def replace_damaged_cache(self, *, then: str | None) -> None:
         """Rename the damaged cache, start a new one, keep the records of downloads, and say so.
@@ -158,13 +191,14 @@ def resolve_job(db: sqlite3.Connection, reference: str) -> JobSummary:
 
 
 def resolve(db: sqlite3.Connection, reference: str) -> ModelSummary:
-    """Find the model of an id, a unique beginning of one, or an exact name.
+    """Find the model of an id, a unique beginning of one, an exact name, or of an alias (@NAME).
 
     Raises NotFoundError with what comes near, or UsageError with the candidates if several
     models match.
     """
     found = models.find_models(db, reference)
     if not found:
+        refuse_alias(db, reference)
         from lora_tui.cache.near import near_models
 
         raise NotFoundError(
@@ -177,6 +211,21 @@ def resolve(db: sqlite3.Connection, reference: str) -> ModelSummary:
     if len(found) > 1:
         raise ambiguous("models", [f"{model.id[:8]} ({model.name})" for model in found])
     return found[0]
+
+
+def refuse_alias(db: sqlite3.Connection, reference: str) -> None:
+    """Raise NotFoundError, which says what became of the alias, where a reference is one."""
+    if reference.startswith("@"):
+        from lora_tui.commands.missing_alias import missing_alias  # late: seldom needed
+
+        raise missing_alias(db, reference[1:])
+
+
+def told(error: LoraTuiError) -> str:
+    """An error that does not end the command, as one line."""
+    details = f" ({error.details})" if error.details else ""
+    remedy = f". {error.remedy[0].upper()}{error.remedy[1:]}." if error.remedy else ""
+    return terminal_safe(f"{error}{details}{remedy}", limit=1_000)
 
 
 def similar(near: Sequence[str]) -> str | None:

@@ -72,6 +72,8 @@ def library(context: Context) -> ExitCode:
 def verify(context: Context) -> ExitCode:
     """Check every byte of downloaded files, and report what is wrong."""
     given = context.arguments.directory
+    if given and given.startswith("@") and not expanded(given, "The directory").exists():
+        given = str(_directory_of(context, given))
     root = expanded(given, "The directory").absolute() if given else _root(context)
     if given and not root.is_dir():
         raise NotFoundError(
@@ -109,6 +111,16 @@ def verify(context: Context) -> ExitCode:
     if broken:
         return ExitCode.INTEGRITY
     return ExitCode.PARTLY_FAILED if pending or unreadable else ExitCode.OK
+
+
+def _directory_of(context: Context, reference: str) -> Path:
+    """The directory of the downloaded model of an alias. Raises NotFoundError."""
+    from lora_tui.commands.inspect import downloaded_directory, not_downloaded
+
+    directory = downloaded_directory(context, reference)
+    if directory is None:
+        raise not_downloaded(reference)
+    return directory
 
 
 def _print_files(context: Context, adapter: Adapter) -> None:

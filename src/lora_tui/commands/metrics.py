@@ -13,7 +13,7 @@ from lora_tui.cache import models
 from lora_tui.cache.jobs import find_jobs
 from lora_tui.cache.metric_columns import LoggedPoint, logged_points, metric_columns, read_metrics
 from lora_tui.cache.thinning import thinned_points
-from lora_tui.commands.context import Context, ambiguous, similar
+from lora_tui.commands.context import Context, ambiguous, refuse_alias, similar
 from lora_tui.commands.style import style_of, width_of
 from lora_tui.commands.table import Column, table_lines
 from lora_tui.curves.metrics_series import MetricRun, Track, label_of
@@ -100,6 +100,7 @@ def _resolve(db: sqlite3.Connection, reference: str) -> _Target:
         if model is not None and model.job_id:
             found[model.job_id] = _Target(model.job_id, model.id, model.name, model.id)
     if not found:
+        refuse_alias(db, reference)
         from lora_tui.cache.near import MOST_NEAR, near_jobs, near_models
 
         near = [*near_models(db, reference), *near_jobs(db, reference)][:MOST_NEAR]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from lora_tui.cache import models
+from lora_tui.cache.own_marks import ShownMarks, get_marks
 from lora_tui.cache.runs import get_opinion
 from lora_tui.commands.context import Context, resolve
 from lora_tui.documents.facts import model_lines, opinion_lines
@@ -19,6 +20,7 @@ def show_model(context: Context) -> None:
         row = models.get_row(db, summary.id)
         job_id = str(row.get("job_id") or "") if row else ""
         opinion = get_opinion(db, job_id)
+        marks = get_marks(db, summary.id)
     if row is None:
         raise NotFoundError(models.NOT_FOUND)
     if context.json:
@@ -26,14 +28,27 @@ def show_model(context: Context) -> None:
         job_keys = ("id", "preset_id", "created_at", "started_at", "completed_at")
         row["dataset"] = _only(row["dataset"], dataset_keys)
         row["job"] = _only(row["job"], job_keys)
-        context.print_data(row)
+        context.print_data({**row, "marks": marks._asdict()})
         return
     model = Model.from_row(row)
     lines = model_lines(model, opinion)
+    if not marks.is_empty:
+        lines += [("", ""), *mark_lines(marks)]
     if opinion is not None:
         lines += [("", ""), *opinion_lines(opinion, model)]
     for label, value in lines:
         context.out.write(f"{label:<20} {value}\n" if label else "\n")
+
+
+def mark_lines(marks: ShownMarks) -> list[tuple[str, str]]:
+    """One's own marks as (label, value) lines; the label of a note is on its first line alone."""
+    lines = [
+        ("Favorite", "yes" if marks.favorite else ""),
+        ("Tags", " ".join(marks.tags)),
+        ("Aliases", " ".join(f"@{alias}" for alias in marks.aliases)),
+        *(("Note" if place == 0 else " ", t) for place, t in enumerate(marks.note.split("\n"))),
+    ]
+    return [(label, text) for label, text in lines if text]
 
 
 def _only(row: dict[str, Any] | None, keys: tuple[str, ...]) -> dict[str, Any] | None:

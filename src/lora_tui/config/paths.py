@@ -31,6 +31,13 @@ class Paths(NamedTuple):
     """Sessions, and what must outlive a cleared cache."""
     home: Path | None = None
     """LORA_TUI_HOME, if it is set."""
+    data: Path | None = None
+    """What the user has made here; see `data_dir`."""
+
+    @property
+    def data_dir(self) -> Path:
+        """The directory for what only the user can make again: one's own marks of models."""
+        return self.data or self.state_dir
 
     @property
     def downloads_dir(self) -> Path:
@@ -50,7 +57,7 @@ def find_paths(
     Raises ConfigError where they are not known, or their names are not UTF-8, which SQLite needs.
     """
     paths = _find_paths(environment, config_file)
-    for directory in (paths.cache_dir, paths.state_dir):
+    for directory in (paths.cache_dir, paths.state_dir, paths.data_dir):
         try:
             str(directory).encode()
         except UnicodeEncodeError:
@@ -71,13 +78,15 @@ def _find_paths(environment: Mapping[str, str], config_file: Path | None) -> Pat
             cache_dir=root / "cache",
             state_dir=root / "state",
             home=root,
+            data=root / "data",
         )
     if os.environ.get("HOME") == "":
         del os.environ["HOME"]  # an empty one is none: the system knows where the home is
     on_linux = _linux_directories()
     if on_linux is not None:
-        config_dir, cache_dir, state_dir = on_linux
-        return Paths(config_file or config_dir / "config.toml", cache_dir, state_dir)
+        config_dir, cache_dir, state_dir, data_dir = on_linux
+        file = config_file or config_dir / "config.toml"
+        return Paths(file, cache_dir, state_dir, data=data_dir)
     from platformdirs import PlatformDirs
 
     dirs = PlatformDirs("lora-tui", appauthor=False)
@@ -86,6 +95,7 @@ def _find_paths(environment: Mapping[str, str], config_file: Path | None) -> Pat
             config_file=config_file or dirs.user_config_path / "config.toml",
             cache_dir=dirs.user_cache_path,
             state_dir=dirs.user_state_path,
+            data=dirs.user_data_path,
         )
     except RuntimeError:
         raise ConfigError(
@@ -96,7 +106,7 @@ def _find_paths(environment: Mapping[str, str], config_file: Path | None) -> Pat
 
 
 def _linux_directories() -> list[Path] | None:
-    """The directories for configuration, cache and state, as platformdirs has them.
+    """The directories for configuration, cache, state and data, as platformdirs has them.
 
     Loading platformdirs takes a sixth of the time of `list`. None on other systems, and where a
     variable holds no absolute path.
@@ -108,6 +118,7 @@ def _linux_directories() -> list[Path] | None:
         ("XDG_CONFIG_HOME", ".config"),
         ("XDG_CACHE_HOME", ".cache"),
         ("XDG_STATE_HOME", ".local/state"),
+        ("XDG_DATA_HOME", ".local/share"),
     ):
         base = os.environ.get(variable) or f"{os.environ.get('HOME', '')}/{default}"
         if not base.startswith("/") or not os.environ.get("HOME"):
@@ -124,6 +135,11 @@ def project_key(profile: str, project: str) -> str:
 def cache_name(key: str, user_id: str) -> str:
     """The file name of a user's cache; `key` is the `project_key`."""
     return f"{key}-{digest(user_id)[:12]}.sqlite3"
+
+
+def marks_name(key: str, user_id: str) -> str:
+    """The file name of a user's own marks; `key` is the `project_key`."""
+    return f"{key}-{digest(user_id)[:12]}.json"
 
 
 def digest(text: str) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any, Final, NamedTuple
 
 from lora_tui.config.kinds import Choice, Directory, Key, Kind, Number, Rate, SecretUrl, Switch, Url
-from lora_tui.config.paths import HOME_VARIABLE, Paths, cache_name, project_key
+from lora_tui.config.paths import HOME_VARIABLE, Paths, cache_name, marks_name, project_key
 from lora_tui.config.text_file import read_text_file, unreadable
 from lora_tui.errors import ConfigError
 from lora_tui.secret import Secret
@@ -304,6 +304,10 @@ class Profile(NamedTuple):
     def cache_path(self, user_id: str) -> Path:
         """The cache of one user of this project."""
         return self.paths.cache_dir / cache_name(self.key, user_id)
+
+    def marks_path(self, user_id: str) -> Path:
+        """The file of the own marks of one user of this project."""
+        return self.paths.data_dir / "marks" / marks_name(self.key, user_id)
 
 
 class Preferences(NamedTuple):
