@@ -20,6 +20,7 @@ from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import open_cache, transaction
 from lora_tui.cache.facets import recount
 from lora_tui.cache.model_row import COLUMNS
+from lora_tui.cache.model_values import COPIED
 from lora_tui.cache.search import microseconds
 from lora_tui.clock import timestamp_text
 from lora_tui.domain import CurvePoint
@@ -132,10 +133,32 @@ def _copy(db: sqlite3.Connection, count: int) -> None:
         f" SELECT {', '.join([*anew.values(), *(f'm.{column}' for column in others)])}"
         f" FROM numbers CROSS JOIN models m ON m.n = 1 + i % {ONE_BY_ONE} WHERE i < {count}"
     )
+    _copy_values(db, last, count)
     db.execute(
         "INSERT INTO models_words (rowid, name, dataset, base_model, description)"
         " SELECT m.n, m.name, d.name, m.base_model, m.description"
         f" FROM models m LEFT JOIN datasets d ON d.id = m.dataset_id WHERE m.n > {last}"
+    )
+
+
+def _copy_values(db: sqlite3.Connection, last: int, count: int) -> None:
+    """The values of the copies: what is not of the row differs from copy to copy."""
+    copied = [column for column in COPIED if column not in ("job_id",)]
+    scattered = {
+        "last_validation": "l.n * 7919 % 1000003 / 500000.0 + 0.2",
+        "best_validation": "CASE WHEN l.n % 3 THEN l.n * 6151 % 1000003 / 500000.0 + 0.1 END",
+        "best_validation_step": "CASE WHEN l.n % 3 THEN l.n * 31 % 1500 END",
+        "rank": "4 << (l.n % 6)",
+        "learning_rate": "(1 + l.n % 40) / 100000.0",
+        "final_loss": "l.final_loss",
+    }
+    others = ("gpu", "alpha", "batch_size", "epochs", "broken")
+    db.execute(
+        f"INSERT INTO model_values (n, {', '.join([*copied, *scattered, *others])})"
+        f" SELECT l.n, {', '.join([*(f'l.{name}' for name in copied), *scattered.values()])},"
+        f" {', '.join(f'v.{name}' for name in others)} FROM models l"
+        f" CROSS JOIN model_values v ON v.n = 1 + (l.n - {last} - 1) % {ONE_BY_ONE}"
+        f" WHERE l.n > {last} AND {count} > {ONE_BY_ONE}"
     )
 
 

@@ -30,8 +30,7 @@ def db() -> Iterator[sqlite3.Connection]:
                 connection, [row(n, dataset_id=f"d{n % 2}", name=f"Run {n}") for n in range(MANY)]
             )
             connection.executemany(
-                "INSERT OR REPLACE INTO model_values (n, rank, best_validation)"
-                " SELECT n, ?, ? FROM models WHERE name = ?",
+                "UPDATE model_values SET rank = ?, best_validation = ? WHERE name = ?",
                 [(n, None if n % 4 == 3 else n / 10, f"Run {n}") for n in range(MANY)],
             )
             connection.execute(

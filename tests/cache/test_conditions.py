@@ -18,6 +18,7 @@ from lora_tui import clock
 from lora_tui.cache.condition_tokens import LONGEST
 from lora_tui.cache.conditions import DEEPEST, MOST_VALUES, parse
 from lora_tui.cache.model_columns import FROM_MODELS, MODEL_COLUMNS, Kind
+from lora_tui.cache.model_values import COPIED
 from lora_tui.cache.schema import migrate
 from lora_tui.errors import ConditionError, ExitCode, UsageError
 
@@ -63,6 +64,11 @@ def put(db: sqlite3.Connection, *rows: dict[str, Any]) -> None:
                 "INSERT INTO datasets (id, row, name) VALUES (?, '{}', ?)",
                 [f"d{number}", row["dataset"]],
             )
+    copies = ("final_loss", *COPIED)
+    db.execute(
+        f"UPDATE model_values SET ({', '.join(copies)}) ="
+        f" (SELECT {', '.join(copies)} FROM models WHERE models.n = model_values.n)"
+    )
 
 
 def matching(db: sqlite3.Connection, text: str) -> list[int]:

@@ -5,18 +5,11 @@ The rows of `models` are large: where there are a million, reading all of them t
 
 from __future__ import annotations
 
-import re
 from typing import Final
 
 from lora_tui.cache.conditions import parse
+from lora_tui.cache.model_columns import tables_of
 
-_ALIASES: Final = re.compile(r"\b([ldvk])\.")
-_JOINS: Final = {
-    "d": " LEFT JOIN datasets d ON d.id = l.dataset_id",
-    "v": " LEFT JOIN model_values v ON v.n = l.n",
-    "k": " LEFT JOIN own_marks k ON k.model_id = l.id",
-}
-"""As in `FROM_MODELS`."""
 _NARROW: Final = "SELECT v.n FROM model_values v"
 
 
@@ -41,12 +34,7 @@ def select_where(condition: str) -> tuple[str, list[object]]:
 
 
 def _select(sql: str) -> str:
-    aliases = {*_ALIASES.findall(sql)}
-    if aliases == {"v"}:
-        return _NARROW
-    return "SELECT l.n FROM models l" + "".join(
-        join for alias, join in _JOINS.items() if alias in aliases
-    )
+    return f"SELECT v.n FROM {tables_of(sql)}"
 
 
 def _number(select: str) -> str:

@@ -19,6 +19,8 @@ FEW_MATCHES: Final = 1_000
 """Up to this number matches are sorted; more are read in the order of the index."""
 MOST_COUNTED: Final = 1_000
 """Up to this number of rows counting costs no more than seeking."""
+MOST_KEPT: Final = 5_000
+"""Of a window of more rows only the numbers are read: no other is sought from its edges."""
 
 Keys = Mapping[str, object]
 
@@ -157,6 +159,8 @@ class KeysetList:
         self._refresh_matches()
         end = offset + limit
         behind = self.total - end
+        if limit > MOST_KEPT:
+            return self._all_numbers(offset, limit)
         if min(offset, behind) <= MOST_COUNTED:
             rows = self._count_to(offset, limit, backwards=behind < offset)
         elif offset in self._ends:
@@ -204,6 +208,12 @@ class KeysetList:
             f"{order.table} l INDEXED BY {order.index_name}"
             f" CROSS JOIN {self._matches} x ON x.n = l.{order.unique}"
         )
+
+    def _all_numbers(self, offset: int, limit: int) -> list[int]:
+        """Numbers alone, for a reader of so many rows that it seeks none of their neighbours."""
+        sql = f"SELECT l.{self._order.unique} FROM {self._source} {self._order.order_by()}"
+        found = self._db.execute(f"{sql} LIMIT ? OFFSET ?", [limit, offset])
+        return [int(row[0]) for row in found]
 
     def _count_to(self, offset: int, limit: int, *, backwards: bool) -> list[Keys]:
         steps = self.total - offset - limit if backwards else offset

@@ -7,13 +7,15 @@ sql`.
 
 from __future__ import annotations
 
+import json
+import re
 import sqlite3
 from collections.abc import Sequence
 from enum import Enum
 from typing import Any, Final, NamedTuple
 
 from lora_tui.cache.model_list import ModelList
-from lora_tui.cache.model_query import ModelQuery
+from lora_tui.cache.model_query import ModelQuery, Sort
 from lora_tui.errors import UsageError
 
 
@@ -54,56 +56,77 @@ class ModelColumn(NamedTuple):
     """Over `FROM_MODELS`."""
     better: int = 0
     """1 where a higher value is better, -1 where a lower one is, else 0."""
+    is_loss: bool = False
+    """Whether an order by it puts models of runs that broke down last, as nobody ranks them."""
+
+    @property
+    def descends(self) -> bool:
+        """Whether the natural direction of an order by it is descending."""
+        if self.better:
+            return self.better > 0
+        return self.kind not in (Kind.TEXT, Kind.TAGS)
 
 
-FROM_MODELS: Final = (
-    "models l LEFT JOIN datasets d ON d.id = l.dataset_id"
-    " LEFT JOIN model_values v ON v.n = l.n LEFT JOIN own_marks k ON k.model_id = l.id"
-)
-"""The tables of every column's SQL."""
+_JOINS: Final = {
+    "l": "models l ON l.n = v.n",
+    "d": "datasets d ON d.id = v.dataset_id",
+    "k": "own_marks k ON k.model_id = v.id",
+}
+FROM_MODELS: Final = " LEFT JOIN ".join(("model_values v", *_JOINS.values()))
+"""The tables of every column's SQL. `tables_of` names no more of them than are needed.
+
+`v` has all that is in `l` but the backend's row, and is much faster to read.
+"""
+
+
+def tables_of(sql: str) -> str:
+    """The tables for SQL that is made of columns' SQL: `model_values v`, then joins."""
+    joins = [join for alias, join in _JOINS.items() if re.search(rf"\b{alias}\.", sql)]
+    return " LEFT JOIN ".join(("model_values v", *joins))
+
 
 MODEL_COLUMNS: Final = (
-    ModelColumn("id", "Id", "id of the model", Kind.TEXT, "l.id"),
-    ModelColumn("name", "Name", "name of the model", Kind.TEXT, "l.name"),
-    ModelColumn("version", "Version", "version in the project", Kind.TEXT, "l.version"),
+    ModelColumn("id", "Id", "id of the model", Kind.TEXT, "v.id"),
+    ModelColumn("name", "Name", "name of the model", Kind.TEXT, "v.name"),
+    ModelColumn("version", "Version", "version in the project", Kind.TEXT, "v.version"),
     ModelColumn("description", "Description", "description in the project", Kind.TEXT,
-                "l.description"),
-    ModelColumn("status", "Status", "stored, deployed or archived", Kind.TEXT, "l.status"),
+                "v.description"),
+    ModelColumn("status", "Status", "stored, deployed or archived", Kind.TEXT, "v.status"),
     ModelColumn("dataset", "Dataset", "name of the dataset", Kind.TEXT, "d.name"),
     ModelColumn("base_model", "Base model", "model that the adapter is for", Kind.TEXT,
-                "l.base_model"),
-    ModelColumn("preset", "Preset", "preset of the training job", Kind.TEXT, "l.preset_id"),
+                "v.base_model"),
+    ModelColumn("preset", "Preset", "preset of the training job", Kind.TEXT, "v.preset_id"),
     ModelColumn("gpu", "GPU", "type of the GPUs of the run", Kind.TEXT, "v.gpu"),
-    ModelColumn("stars", "Rating", "stored rating, 1 to 5 stars", Kind.STARS, "l.stars", 1),
+    ModelColumn("stars", "Rating", "stored rating, 1 to 5 stars", Kind.STARS, "v.stars", 1),
     ModelColumn("convergence", "Convergence", "stored judgement of the run", Kind.TEXT,
-                "l.convergence"),
+                "v.convergence"),
     ModelColumn("suggested_stars", "Suggested", "rating that the second opinion suggests",
                 Kind.STARS, "v.suggested_stars", 1),
-    ModelColumn("final_loss", "Loss", "final training loss", Kind.NUMBER, "l.final_loss", -1),
+    ModelColumn("final_loss", "Loss", "final training loss", Kind.NUMBER, "v.final_loss", -1),
     ModelColumn("last_validation_loss", "Val. loss", "last recorded validation loss",
-                Kind.NUMBER, "v.last_validation", -1),
+                Kind.NUMBER, "v.last_validation", -1, is_loss=True),
     ModelColumn("last_validation_step", "Val. step", "step of the last recorded validation loss",
                 Kind.NUMBER, "v.last_validation_step"),
     ModelColumn("best_validation_loss", "Best val.", "lowest validation loss of the run",
-                Kind.NUMBER, "v.best_validation", -1),
+                Kind.NUMBER, "v.best_validation", -1, is_loss=True),
     ModelColumn("best_validation_step", "Best step", "step of the lowest validation loss",
                 Kind.NUMBER, "v.best_validation_step"),
     ModelColumn("validation_gap", "Gap", "last validation loss minus final training loss",
-                Kind.NUMBER, "v.last_validation - l.final_loss"),
-    ModelColumn("perplexity", "Perpl.", "perplexity", Kind.NUMBER, "l.perplexity", -1),
+                Kind.NUMBER, "v.last_validation - v.final_loss", is_loss=True),
+    ModelColumn("perplexity", "Perpl.", "perplexity", Kind.NUMBER, "v.perplexity", -1),
     ModelColumn("rank", "Rank", "rank of the adapter", Kind.WHOLE, "v.rank"),
     ModelColumn("alpha", "Alpha", "alpha of the adapter", Kind.NUMBER, "v.alpha"),
     ModelColumn("learning_rate", "Learn. rate", "learning rate", Kind.NUMBER, "v.learning_rate"),
     ModelColumn("batch_size", "Batch", "batch size", Kind.WHOLE, "v.batch_size"),
     ModelColumn("epochs", "Epochs", "number of epochs", Kind.NUMBER, "v.epochs"),
-    ModelColumn("effective_rank", "Eff. rank", "mean effective rank of the modules",
+    ModelColumn("effective_rank", "Eff. rank", "median effective rank of the modules",
                 Kind.NUMBER, "v.effective_rank"),
-    ModelColumn("cost", "Cost", "cost of the run", Kind.MONEY, "l.cost", -1),
-    ModelColumn("duration_hours", "Hours", "training time", Kind.HOURS, "l.duration_hours", -1),
-    ModelColumn("size", "Size", "size of all files", Kind.SIZE, "l.size"),
-    ModelColumn("created_at", "Created", "when the model was stored", Kind.MOMENT, "l.created_at"),
+    ModelColumn("cost", "Cost", "cost of the run", Kind.MONEY, "v.cost", -1),
+    ModelColumn("duration_hours", "Hours", "training time", Kind.HOURS, "v.duration_hours", -1),
+    ModelColumn("size", "Size", "size of all files", Kind.SIZE, "v.size"),
+    ModelColumn("created_at", "Created", "when the model was stored", Kind.MOMENT, "v.created_at"),
     ModelColumn("downloaded", "On disk", "whether all files are on this disk", Kind.YES_NO,
-                "EXISTS (SELECT 1 FROM library b WHERE b.model_id = l.id AND b.intact)"),
+                "EXISTS (SELECT 1 FROM library b WHERE b.model_id = v.id AND b.intact)"),
     ModelColumn("favorite", "Favorite", "whether it is one of your favorites", Kind.YES_NO,
                 "ifnull(k.favorite, 0)"),
     ModelColumn("tags", "Tags", "your tags", Kind.TAGS, "k.tags"),
@@ -144,6 +167,29 @@ def column_of(name: str) -> ModelColumn:
     return column
 
 
+def sort_of(name: str) -> str:
+    """What `ModelQuery.sort` is for an order by this column, or with the name of a `Sort`.
+
+    Raises UsageError, which names the columns that come near.
+    """
+    typed = name.strip().lower()
+    if typed in _SORTS:
+        return typed
+    column = column_of(name).name
+    return _INDEXED.get(column, column)
+
+
+_SORTS: Final = frozenset(sort.value for sort in Sort)
+_INDEXED: Final = {
+    "created_at": Sort.CREATED,
+    "stars": Sort.QUALITY,
+    "final_loss": Sort.LOSS,
+    "duration_hours": Sort.DURATION,
+}
+"""Columns whose order has an index and another name."""
+_AT_ONCE: Final = 10_000
+
+
 def values_of(
     db: sqlite3.Connection,
     columns: Sequence[ModelColumn],
@@ -158,6 +204,15 @@ def values_of(
     """
     found = ModelList(db, query)
     numbers = found.window(offset, found.total if limit is None else limit)
-    chosen = ", ".join(("l.id", *(column.sql for column in columns)))
-    sql = f"SELECT l.n, {chosen} FROM {FROM_MODELS} WHERE l.n = ?"
-    return [tuple(row)[1:] for n in numbers for row in db.execute(sql, [n])]
+    chosen = ", ".join(("v.n", "v.id", *(column.sql for column in columns)))
+    tables = tables_of(chosen).replace("model_values v", _CHOSEN, 1)
+    sql = f"SELECT {chosen} FROM {tables}"
+    values: list[tuple[Any, ...]] = []
+    for start in range(0, len(numbers), _AT_ONCE):
+        some = numbers[start : start + _AT_ONCE]
+        rows = {row[0]: tuple(row)[1:] for row in db.execute(sql, [json.dumps(some)])}
+        values += [rows[n] for n in some if n in rows]
+    return values
+
+
+_CHOSEN: Final = "json_each(?) x CROSS JOIN model_values v ON v.n = x.value"

@@ -10,7 +10,7 @@ from lora_tui.cache.keyset import Key, Order
 
 
 class Sort(StrEnum):
-    """What the list can be sorted by."""
+    """The orders that have an index. Models can be sorted by any column (sorted_models.py)."""
 
     CREATED = "created"
     QUALITY = "quality"
@@ -25,7 +25,8 @@ class Sort(StrEnum):
 class ModelQuery(NamedTuple):
     """Filters and an order. `reverse` reverses the natural direction of `sort`."""
 
-    sort: Sort = Sort.CREATED
+    sort: str = Sort.CREATED
+    """A `Sort`, or the name of a column that has none: see `sort_of` (model_columns.py)."""
     reverse: bool = False
     search: str = ""
     """Words; each must begin a word of the name, dataset, base model, description, tags, aliases or
@@ -66,12 +67,21 @@ _KEYS = {
 }
 
 
-def natural_direction(sort: Sort) -> bool:
-    """Whether the natural direction of this order is descending."""
-    return _KEYS[sort].descends
+def is_indexed(sort: str) -> bool:
+    """Whether this order has an index; others are sorted when they are wanted."""
+    return sort in _KEYS
 
 
-def order_of(sort: Sort, *, reverse: bool) -> Order:
-    """The order of `models`; `reverse` reverses its natural direction."""
-    key = _KEYS[sort]
+def natural_direction(sort: str) -> bool:
+    """Whether the natural direction of this order is descending. Raises UsageError."""
+    if sort in _KEYS:
+        return _KEYS[Sort(sort)].descends
+    from lora_tui.cache.model_columns import column_of  # late: seldom needed
+
+    return column_of(sort).descends
+
+
+def order_of(sort: str, *, reverse: bool) -> Order:
+    """The order of `models` by a `Sort`; `reverse` reverses its natural direction."""
+    key = _KEYS[Sort(sort)]
     return Order("models", "n", key, descends=key.descends is not reverse)

@@ -32,7 +32,7 @@ class ViewState(NamedTuple):
     """The stored state; its defaults are those of the first start."""
 
     view: View = View.TABLE
-    sort: Sort = Sort.CREATED
+    sort: str = Sort.CREATED
     reverse: bool = False
     preview: bool = True
     """Whether a wide terminal shows the model under the cursor beside the list."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import ClassVar, Final
 
 from rich.cells import cell_len
@@ -277,7 +276,7 @@ class CardGrid(RowView[ModelSummary]):
         self,
         total: int,
         *,
-        sort: StrEnum,  # noqa: ARG002 - a table shows it
+        sort: str,  # noqa: ARG002 - a table shows it
         descending: bool,  # noqa: ARG002
         locate: Callable[[str], int | None],
     ) -> None:

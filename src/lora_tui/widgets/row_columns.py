@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from enum import StrEnum
 from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 from lora_tui.widgets.styled_lines import Span
@@ -37,7 +36,7 @@ class Column(NamedTuple, Generic[Row]):
     least: int
     most: int = 0
     right: bool = False
-    sort: StrEnum | None = None
+    sort: str | None = None
     narrow_width: int = 0
     """The least width below `WIDE`, if it differs."""
     roomy_width: int = 0
@@ -80,7 +79,7 @@ class ColumnSet(Generic[Row]):
         self._most = {column.key: column.most for column in columns}
 
     def layout(
-        self, width: int, chosen: Collection[str] = (), *, sort: StrEnum | None = None
+        self, width: int, chosen: Collection[str] = (), *, sort: str | None = None
     ) -> list[ColumnLayout[Row]]:
         """Choose the columns that fit into `width` cells, from left to right.
 
@@ -111,13 +110,13 @@ class ColumnSet(Generic[Row]):
         return max(least, min(self._comfortable, width * 40 // 100)) if is_free else least
 
     def _choose(
-        self, width: int, room: int, gap: int, chosen: Collection[str], sort: StrEnum | None
+        self, width: int, room: int, gap: int, chosen: Collection[str], sort: str | None
     ) -> list[Column[Row]]:
         """The first column and the most important ones that fit beside it."""
         wanted = [column for column in self.columns[1:] if not chosen or column.key in chosen]
         fitting = {self._first.key}
         for column in sorted(
-            wanted, key=lambda c: (c.sort is None or c.sort is not sort, c.importance)
+            wanted, key=lambda c: (c.sort is None or c.sort != sort, c.importance)
         ):
             needed = gap + _least(column, width)
             if needed > room:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from enum import StrEnum
 from functools import partial
 from typing import ClassVar, Final
 
@@ -40,7 +39,7 @@ class RowTable(RowView[Row]):
     class SortChosen(Message):
         """The heading of a sortable column was clicked."""
 
-        def __init__(self, sort: StrEnum) -> None:
+        def __init__(self, sort: str) -> None:
             super().__init__()
             self.sort = sort
 
@@ -54,7 +53,7 @@ class RowTable(RowView[Row]):
     ) -> None:
         super().__init__(rows, ascii_only=ascii_only, id=id)
         self._column_set = columns
-        self._sort: StrEnum | None = None
+        self._sort: str | None = None
         self._descending = True
         self._chosen: tuple[str, ...] = ()
         self._columns: list[ColumnLayout[Row]] = []
@@ -80,7 +79,7 @@ class RowTable(RowView[Row]):
         self,
         total: int,
         *,
-        sort: StrEnum,
+        sort: str,
         descending: bool,
         locate: Callable[[str], int | None],
     ) -> None:
@@ -238,7 +237,7 @@ class RowTable(RowView[Row]):
         position = 0
         for layout in self._columns:
             segments.append(Segment(" " * (layout.left - position), plain))
-            is_sorted = layout.column.sort is self._sort
+            is_sorted = layout.column.sort == self._sort
             title = self._sorted_title(layout) if is_sorted else layout.title
             overhang = max(0, len(title) - layout.width)
             text = fit(title, layout.width + overhang, right=layout.column.right)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from enum import StrEnum
 from typing import ClassVar, Final, Generic, Protocol, TypeVar
 
 from rich.style import Style
@@ -194,7 +193,7 @@ class RowView(ScrollView, Generic[Row], can_focus=True, inherit_bindings=False):
         self,
         total: int,
         *,
-        sort: StrEnum,
+        sort: str,
         descending: bool,
         locate: Callable[[str], int | None],
     ) -> None:
