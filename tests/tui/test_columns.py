@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lora_tui.app import LoraTuiApp
+from lora_tui.cache.changes import Topic
+from lora_tui.cache.connection import open_existing, transaction
+from lora_tui.cache.model_columns import MODEL_COLUMNS as REGISTRY
 from lora_tui.cache.models import Sort
 from lora_tui.widgets.model_columns import COLUMNS, MODEL_COLUMNS
 from tests.tui.conftest import Open, screen_text, until
@@ -95,3 +99,37 @@ def test_keys_that_are_no_columns_are_ignored(keys: list[object]) -> None:
     known = MODEL_COLUMNS.valid_keys(keys)
     assert set(known) == set(keys) & set(KEYS)
     assert list(known) == [key for key in KEYS if key in known]
+
+
+async def test_every_column_of_the_registry_can_be_found_by_typing_and_is_drawn(
+    library: Library, open_app: Open
+) -> None:
+    library.fill()
+    with closing(open_existing(library.path, None)) as db, transaction(db, Topic.MODELS):
+        db.execute("UPDATE model_values SET rank = 4 * n, best_validation = NULL WHERE n > 1")
+    app = open_app()
+    async with app.run_test(size=(100, 24)) as pilot:
+        await pilot.press("C", *"rank", "space")
+        assert "[x] Rank: rank of the adapter" in screen_text(app)
+        await pilot.press(*["backspace"] * 4, *"bestval", "space")
+        assert "[x] Best val.: lowest validation loss of the run" in screen_text(app)
+        await pilot.press("enter")
+        assert heading(app).split()[-2:] == ["val.", "Rank"]
+        assert screen_text(app).splitlines()[4].split()[-2:] == ["–", "12"]
+        await pilot.press("C", "x", "enter")
+        assert "Rank" not in heading(app)
+
+
+def test_all_columns_together_stay_within_the_line_and_the_condition_s_come_first() -> None:
+    keys = [column.key for column in MODEL_COLUMNS.all_columns]
+    assert len(set(keys)) == len(keys)
+    assert {column.name for column in REGISTRY} == set(keys) - {"curve"}
+    for width in (40, 80, 120, 200, 400):
+        placed = MODEL_COLUMNS.layout(width, keys)
+        assert placed[-1].left + placed[-1].width <= width
+        shown = [each.column.key for each in MODEL_COLUMNS.layout(width, needed=["rank", "gpu"])]
+        assert {"rank"} <= set(shown)
+    assert "alpha" in [each.column.key for each in MODEL_COLUMNS.layout(80, sort="alpha")]
+    assert MODEL_COLUMNS.valid_keys(["verdict", "rank", "hours"]) == (
+        *("convergence", "duration_hours", "rank"),
+    )

@@ -215,4 +215,14 @@ def values_of(
     return values
 
 
+def values_by_number(
+    db: sqlite3.Connection, numbers: Sequence[int], names: Sequence[str]
+) -> dict[int, dict[str, Any]]:
+    """Number of a model → name of a column → its value, as SQL has it."""
+    chosen = ", ".join(("v.n", *(column_of(name).sql for name in names)))
+    tables = tables_of(chosen).replace("model_values v", _CHOSEN, 1)
+    rows = db.execute(f"SELECT {chosen} FROM {tables}", [json.dumps(numbers)])
+    return {row[0]: dict(zip(names, tuple(row)[1:], strict=True)) for row in rows}
+
+
 _CHOSEN: Final = "json_each(?) x CROSS JOIN model_values v ON v.n = x.value"

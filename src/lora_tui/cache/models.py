@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from lora_tui.cache.facets import keep_counts
@@ -70,6 +71,8 @@ class ModelSummary(NamedTuple):
     sparkline: tuple[float, ...] = ()
     """Down-sampled training loss; empty if it is not cached."""
     favorite: bool = False
+    values: Mapping[str, Any] = MappingProxyType({})
+    """Those of other columns that were asked for, as SQL has them (model_columns.py)."""
 
 
 def count_models(db: sqlite3.Connection, query: ModelQuery) -> int:
@@ -84,10 +87,21 @@ def select_models(
     return summaries(db, ModelList(db, query).window(offset, limit))
 
 
-def summaries(db: sqlite3.Connection, numbers: Sequence[int]) -> list[ModelSummary]:
-    """The models with these numbers, from a window of a `ModelList`, without deleted ones."""
+def summaries(
+    db: sqlite3.Connection, numbers: Sequence[int], columns: Sequence[str] = ()
+) -> list[ModelSummary]:
+    """The models with these numbers, from a window of a `ModelList`, without deleted ones.
+
+    `columns`: the names of others whose values are needed too.
+    """
     sql = f"SELECT m.n, {_SUMMARY} {_FROM} WHERE m.n IN (SELECT value FROM json_each(?))"
     found = {row["n"]: _summary(row) for row in db.execute(sql, [json.dumps(numbers)])}
+    if columns:
+        from lora_tui.cache.model_columns import values_by_number  # late: `list` has none
+
+        for n, values in values_by_number(db, numbers, columns).items():
+            if n in found:
+                found[n] = found[n]._replace(values=values)
     return [found[n] for n in numbers if n in found]
 
 

@@ -17,9 +17,9 @@ Choice = TypeVar("Choice")
 
 CHECKLIST_KEYS: Final[tuple[BindingType, ...]] = (
     bound("dialog.keep", "dismiss(None)", "Apply", priority=True, show=False),
-    bound("dialog.undo", "restore", "Undo the changes", show=False),
-    bound("list.down", "cursor(1)", "Next", show=False),
-    bound("list.up", "cursor(-1)", "Previous", show=False),
+    bound("dialog.undo", "restore", "Undo the changes", priority=True, show=False),
+    bound("list.down", "cursor(1)", "Next", priority=True, show=False),
+    bound("list.up", "cursor(-1)", "Previous", priority=True, show=False),
 )
 """For the BINDINGS of a form, which adds the one of `choose` in its own words."""
 

@@ -21,10 +21,11 @@ from textual.widgets.option_list import Option
 from lora_tui import clock, formats
 from lora_tui.cache.job_query import JobQuery
 from lora_tui.cache.models import ModelQuery
+from lora_tui.screens.list_form import letters
 from lora_tui.tui.base_screen import FORM_STYLES, Modal
 from lora_tui.widgets.bindings import bound
 from lora_tui.widgets.cells import fit, normalize_width
-from lora_tui.widgets.forms import Dialog
+from lora_tui.widgets.forms import Dialog, TypedLine
 
 _MOST_LINES: Final = 300
 _TITLE_WIDTH: Final = 13
@@ -45,14 +46,6 @@ _PLACEHOLDERS: Final = {
     Typing.NARROWS: "type to narrow",
     Typing.DAYS: "or days: 2026-01-01..2026-01-31",
 }
-
-
-class TypedLine(Input):
-    """The line that narrows a section; the space bar selects instead of typing a blank."""
-
-    def check_consume_key(self, key: str, character: str | None) -> bool:
-        """Whether the key is text."""
-        return key != "space" and super().check_consume_key(key, character)
 
 
 class FilterScreen(Modal[None], Generic[Query]):
@@ -107,7 +100,7 @@ class FilterScreen(Modal[None], Generic[Query]):
             Horizontal(
                 sections,
                 Vertical(
-                    TypedLine(id="filter-typed", compact=True, select_on_focus=False),
+                    TypedLine(id="filter-typed"),
                     OptionList(id="filter-choices", markup=False),
                     Label(id="filter-hint", markup=False),
                     id="filter-side",
@@ -348,10 +341,10 @@ class Section:
 
     def narrowed(self, text: str) -> tuple[Choice, ...]:
         """Choices whose label contains the text, ignoring case and blanks."""
-        wanted = _letters(text)
+        wanted = letters(text)
         if self.typing is not Typing.NARROWS or not wanted:
             return self.choices
-        return tuple(choice for choice in self.choices if wanted in _letters(choice.label))
+        return tuple(choice for choice in self.choices if wanted in letters(choice.label))
 
     def chosen(self, query: Query) -> str:
         """The selected choices in a word or two; empty if there is none."""
@@ -408,7 +401,3 @@ def date_choices(count_since: Callable[[list[datetime]], list[int]]) -> tuple[Ch
 
 def _last_day(before: datetime) -> str:
     return formats.date(before - timedelta(microseconds=1))
-
-
-def _letters(text: str) -> str:
-    return "".join(text.casefold().split())

@@ -7,6 +7,11 @@ from textual.widgets import OptionList
 from lora_tui.tui.base_screen import Answer, Modal
 
 
+def letters(text: str) -> str:
+    """The text without case and blanks, to look for typed letters in it."""
+    return "".join(text.casefold().split())
+
+
 class ListForm(Modal[Answer]):
     """Put `list.down` and `list.up` with `cursor(1)` and `cursor(-1)` into BINDINGS."""
 
@@ -17,3 +22,11 @@ class ListForm(Modal[Answer]):
             listing.action_cursor_down()
         else:
             listing.action_cursor_up()
+
+    def action_page(self, pages: int) -> None:
+        """Move the cursor of the list by a page."""
+        listing = self.query_one(OptionList)
+        if pages > 0:
+            listing.action_page_down()  # type: ignore[no-untyped-call]
+        else:
+            listing.action_page_up()  # type: ignore[no-untyped-call]

@@ -11,6 +11,7 @@ from textual.binding import BindingType
 
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.metadata import get_sync_state
+from lora_tui.cache.model_query import is_indexed
 from lora_tui.cache.models import (
     ModelList,
     ModelQuery,
@@ -27,7 +28,7 @@ from lora_tui.screens.models_text import (
     DIRECTIONS,
     LAST_VIEW,
     SORT_NAMES,
-    download_question,
+    condition_columns,
     list_note,
     narrowed_text,
     show_empty_state,
@@ -120,6 +121,8 @@ class ModelsScreen(TableScreen):
         """The marks that were cleared last, to restore them."""
         self._is_first_sync = True
         self._costs: ListCosts | None = None
+        self._values: tuple[str, ...] = ()
+        """The columns beside those of every `ModelSummary` whose values the table needs."""
         self._origin = ""
         """Where the search and the filters are from: the name of a view, or the last run."""
 
@@ -133,6 +136,12 @@ class ModelsScreen(TableScreen):
     def on_mount(self) -> None:
         """Focus the list, as the last run has left it."""
         self.model_query = self.lora.view_state.query
+        if self.model_query.where:
+            from lora_tui.views.saved import without_broken_condition  # late: seldom needed
+
+            self.model_query, notes = without_broken_condition(self.model_query)
+            for note in notes:
+                self.notify(note, title=LAST_VIEW, severity="warning", timeout=8)
         self._origin = "" if self.model_query.is_everything else LAST_VIEW
         self.refresh_list()
         self.view.focus()
@@ -147,6 +156,8 @@ class ModelsScreen(TableScreen):
         """Show the columns that may have been chosen on the Settings screen."""
         for table in self.query(ModelTable):
             table.columns = MODEL_COLUMNS.valid_keys(self.lora.view_state.columns)
+        if self._take_columns():
+            self._show_list(self.view)
 
     @property
     def view(self) -> RowView[ModelSummary]:
@@ -199,6 +210,7 @@ class ModelsScreen(TableScreen):
     def refresh_list(self) -> None:
         """Read the list again; the cursor stays on its model."""
         query = self.model_query
+        self._take_columns()
         self._list = models = ModelList(self.db, query)
         total = models.total
         self._everything = total if query.is_everything else count_models(self.db, ModelQuery())
@@ -313,6 +325,19 @@ class ModelsScreen(TableScreen):
     def columns_chosen(self, keys: tuple[str, ...]) -> None:
         """See `TableScreen.columns_chosen`."""
         self.lora.remember(self.lora.view_state._replace(columns=keys))
+        if self._take_columns():
+            self._show_list(self.view)
+
+    def _take_columns(self) -> bool:
+        """Find out which values the table needs; returns whether they are others than before."""
+        query = self.model_query
+        needed = condition_columns(query)
+        for table in self.query(ModelTable):
+            table.needed = needed
+        keys = (*self.lora.view_state.columns, *needed)
+        before = self._values
+        self._values = MODEL_COLUMNS.others(keys if is_indexed(query.sort) else (*keys, query.sort))
+        return self._values != before
 
     def action_filter(self) -> None:
         """Open the filters; the list changes at once."""
@@ -327,41 +352,17 @@ class ModelsScreen(TableScreen):
         """Download the marked models after a confirmation, else the model under the cursor."""
         model = self.rows.current
         if self.rows.marked:
-            self._download_marked()
+            from lora_tui.screens.marked_models import download_marked
+
+            download_marked(self, self.rows.marked)
         elif model is not None:
             self.lora.download(model.id, model.name)
 
-    def _download_marked(self) -> None:
-        names = names_of(self.db, self.rows.marked)
-
-        def answered(wanted: bool | None) -> None:
-            for model_id, name in names.items() if wanted else ():
-                self.lora.download(model_id, name)
-
-        if len(names) == 1:
-            answered(True)
-        else:
-            from lora_tui.screens.confirm import ConfirmScreen
-
-            question = download_question(self.db, names)
-            asked = ConfirmScreen("Download", question)
-            self.app.push_screen(asked, self.while_alive(answered))
-
     def action_compare(self) -> None:
         """Compare the marked models, in the order of the list."""
-        marked = self.rows.marked
-        if len(marked) < MIN_COMPARED:
-            mark = key_of(self.app, "models.mark")
-            self.notify(f"Mark {MIN_COMPARED} to {MAX_COMPARED} models first ({mark} marks one)")
-            return
-        if len(marked) > MAX_COMPARED:
-            self.notify(f"Up to {MAX_COMPARED} models can be compared; {len(marked)} are marked")
-            return
-        places = {model: self._list.position(model) if self._list else None for model in marked}
-        order = sorted(marked, key=lambda model: (places[model] is None, places[model] or 0, model))
-        from lora_tui.screens.compare import CompareScreen
+        from lora_tui.screens.marked_models import compare_marked
 
-        self.app.push_screen(CompareScreen(order))
+        compare_marked(self, self.rows.marked, self._list)
 
     @on(RowView.Opened)
     def _opened(self, event: RowView.Opened) -> None:
@@ -410,7 +411,9 @@ class ModelsScreen(TableScreen):
         return self._list.position(model_id)
 
     def _fetch(self, offset: int, limit: int) -> Sequence[ModelSummary]:
-        return summaries(self.db, self._list.window(offset, limit)) if self._list else ()
+        if self._list is None:
+            return ()
+        return summaries(self.db, self._list.window(offset, limit), self._values)
 
     @property
     def list_query(self) -> ModelQuery:

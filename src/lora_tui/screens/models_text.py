@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Collection
 from typing import TYPE_CHECKING, Any, Final
 
 from textual.app import App
@@ -11,7 +9,6 @@ from textual.app import App
 from lora_tui import formats
 from lora_tui.cache.metadata import SyncState
 from lora_tui.cache.model_query import ModelQuery, Sort
-from lora_tui.cache.models import sizes_of
 from lora_tui.text import fit
 from lora_tui.widgets.bindings import key_of
 from lora_tui.widgets.states import StatePanel, explain_missing_sync
@@ -40,6 +37,15 @@ DIRECTIONS: Final[dict[Sort, tuple[str, str]]] = {
     Sort.SIZE: ("largest first", "smallest first"),
     Sort.PERPLEXITY: ("lowest first", "highest first"),
 }
+
+
+def condition_columns(query: ModelQuery) -> tuple[str, ...]:
+    """The names of the columns that the condition of the query is about."""
+    if not query.where:
+        return ()
+    from lora_tui.cache.conditions import parse  # late: the first list has none, as a rule
+
+    return tuple(column.name for column in parse(query.where).columns)
 
 
 LAST_VIEW: Final = "Last view"
@@ -76,13 +82,6 @@ def list_note(
         return note
     hint = f": {compare_key} compares" if compare_key else ""
     return f"{note}  {marked} marked{hint}"
-
-
-def download_question(db: sqlite3.Connection, marked: Collection[str]) -> str:
-    """The confirmation before several downloads; `at least` where a size is unknown."""
-    known = [size for size in sizes_of(db, marked).values() if size is not None]
-    least = "" if len(known) == len(marked) else "at least "
-    return f"Download the {len(marked)} marked models, {least}{formats.size(sum(known))}?"
 
 
 def show_empty_state(

@@ -203,7 +203,7 @@ class SettingsScreen(CacheScreen):
     def _all(self) -> list[SettingLine]:
         """All lines: settings, the columns of the list of models, the account, the files."""
         keys = self.lora.view_state.columns
-        shown = ", ".join(column.label for column in MODEL_COLUMNS.columns if column.key in keys)
+        shown = ", ".join(column.label for column in MODEL_COLUMNS.named(keys))
         columns = SettingLine(
             _COLUMNS,
             "Columns",

@@ -160,16 +160,9 @@ def without_vanished(view: SavedView) -> tuple[SavedView, list[str]]:
 
     The second is a sentence for each.
     """
-    from lora_tui.cache.conditions import parse
     from lora_tui.cache.model_columns import column_of
 
-    notes: list[str] = []
-    query = view.query
-    try:
-        parse(query.where or "rank = 1")
-    except UsageError as error:
-        notes.append(f"its condition is left out: {error}")
-        query = query._replace(where="")
+    query, notes = without_broken_condition(view.query)
     columns = []
     for key in view.columns:
         try:
@@ -177,6 +170,18 @@ def without_vanished(view: SavedView) -> tuple[SavedView, list[str]]:
         except UsageError:
             notes.append(f"there is no column {key!r} any more")
     return view._replace(query=query, columns=tuple(columns)), notes
+
+
+def without_broken_condition(query: ModelQuery) -> tuple[ModelQuery, list[str]]:
+    """The query without a condition that this version can't read, and a sentence that says so."""
+    if query.where:
+        from lora_tui.cache.conditions import parse
+
+        try:
+            parse(query.where)
+        except UsageError as error:
+            return query._replace(where=""), [f"its condition is left out: {error}"]
+    return query, []
 
 
 def _explained(path: Path, verb: str) -> Any:

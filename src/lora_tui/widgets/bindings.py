@@ -9,7 +9,7 @@ from textual.binding import Binding
 from textual.keys import key_to_character
 from textual.screen import Screen
 
-from lora_tui.config.keys import DEFAULT_KEYS, keys_of
+from lora_tui.config.keys import DEFAULT_KEYS, Keymap, keys_of
 from lora_tui.config.table import Preferences
 
 
@@ -42,8 +42,13 @@ def is_typed(screen: Screen[Any], key: str) -> bool:
     return focused is not None and focused.check_consume_key(key, key_to_character(key))
 
 
+def moved_keys(app: App[Any]) -> Keymap:
+    """The keys that the user has given to actions."""
+    preferences = getattr(app, "preferences", None)
+    return preferences.keys if isinstance(preferences, Preferences) else {}
+
+
 def key_of(app: App[Any], name: str) -> str:
     """The key of an action, for a hint: the one that the user has given it."""
-    preferences = getattr(app, "preferences", None)
-    moved = preferences.keys if isinstance(preferences, Preferences) else {}
+    moved = moved_keys(app)
     return app.get_key_display(Binding(keys_of(name, moved)[0], name))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from enum import Enum
 
 from textual.app import ComposeResult
@@ -36,6 +36,21 @@ class Dialog(Vertical):
         between = " - " if ascii_only else " · "
         hints = between.join(f"{key_of(self.app, name)} {word}" for name, word in self._keys)
         self.border_subtitle = Content(normalize_width(hints or self._note, ascii_only=ascii_only))
+
+
+class TypedLine(Input):
+    """The line that narrows a list below it; the space bar selects instead of typing a blank."""
+
+    def __init__(self, *, id: str | None = None, keys: Collection[str] = ()) -> None:
+        """`keys`: those that do something else than typing while the line is empty."""
+        super().__init__(id=id, compact=True, select_on_focus=False, placeholder="type to narrow")
+        self._keys = frozenset(keys)
+
+    def check_consume_key(self, key: str, character: str | None) -> bool:
+        """Whether the key is text."""
+        if key == "space" or (key in self._keys and not self.value):
+            return False
+        return super().check_consume_key(key, character)
 
 
 class FieldState(Enum):

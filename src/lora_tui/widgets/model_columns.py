@@ -1,4 +1,4 @@
-"""Defines the columns of the list of models."""
+"""The usual columns of the list of models; value_columns.py has all others."""
 
 from __future__ import annotations
 
@@ -91,7 +91,24 @@ COLUMNS: Final = (
     Column("size", "Size", "Size of the files", _size, 9, 8, right=True, sort=Sort.SIZE),
     Column("downloaded", "", "Downloaded", _downloaded, 6, 1),
 )  # fmt: skip
-"""All columns in their order; the name is always shown."""
+"""In their order; the name is always shown."""
+
+
+def _more() -> Sequence[Column[ModelSummary]]:
+    from lora_tui.widgets.value_columns import value_columns  # late: seldom shown
+
+    return value_columns(frozenset(column.key for column in COLUMNS))
+
+
 MODEL_COLUMNS: Final = ColumnSet(
-    COLUMNS, comfortable=44, shares={"name": 75, "dataset": 50, "base_model": 60, "curve": 100}
+    COLUMNS,
+    comfortable=44,
+    shares={"name": 75, "dataset": 50, "base_model": 60, "curve": 100},
+    more=_more,
+    synonyms={
+        "verdict": "convergence",
+        "loss": "final_loss",
+        "date": "created_at",
+        "hours": "duration_hours",
+    },
 )

@@ -56,6 +56,7 @@ class RowTable(RowView[Row]):
         self._sort: str | None = None
         self._descending = True
         self._chosen: tuple[str, ...] = ()
+        self._needed: tuple[str, ...] = ()
         self._columns: list[ColumnLayout[Row]] = []
         self._columns_for: tuple[object, ...] = ()
 
@@ -68,6 +69,17 @@ class RowTable(RowView[Row]):
     def columns(self, keys: tuple[str, ...]) -> None:
         if keys != self._chosen:
             self._chosen = keys
+            self.refresh()
+
+    @property
+    def needed(self) -> tuple[str, ...]:
+        """The keys of the columns that are shown beside the wanted ones if there is room."""
+        return self._needed
+
+    @needed.setter
+    def needed(self, keys: tuple[str, ...]) -> None:
+        if keys != self._needed:
+            self._needed = keys
             self.refresh()
 
     @property
@@ -225,10 +237,12 @@ class RowTable(RowView[Row]):
         ]
 
     def _arrange(self, width: int) -> None:
-        wanted = (width, self._chosen, self._sort)
+        wanted = (width, self._chosen, self._sort, self._needed)
         if self._columns_for != wanted:
             room = width - _GUTTER - _MARGIN
-            self._columns = self._column_set.layout(room, self._chosen, sort=self._sort)
+            self._columns = self._column_set.layout(
+                room, self._chosen, sort=self._sort, needed=self._needed
+            )
             self._columns_for = wanted
 
     def _header(self, width: int) -> Strip:
