@@ -35,6 +35,7 @@ These words mean the same in commands, screens and pages.
 | sync | bring the cache up to date |
 | profile | a project and its settings in the configuration file |
 
+[Columns and conditions](conditions.md) has the names for `--columns`, `--where` and `--sort`.
 `--sort quality` is another name of `--sort rating`, and `--quality` of `--convergence`.
 """
 

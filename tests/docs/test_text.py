@@ -166,7 +166,7 @@ def test_every_document_is_reached_from_the_readme() -> None:
     assert set(USER_DOCUMENTS) - reached == set()
 
 
-@pytest.mark.parametrize("kind", ["command", "key", "settings"])
+@pytest.mark.parametrize("kind", ["command", "key", "settings", "column"])
 def test_the_references_are_those_of_the_program(kind: str) -> None:
     script = runpy.run_path(str(ROOT / "scripts" / f"{kind}_reference.py"))
     assert script["DOCUMENT"].read_text() == script["reference"](), "run `make reference`"

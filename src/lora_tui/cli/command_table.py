@@ -64,6 +64,8 @@ COMMANDS = (
         examples=(
             ("list --sort rating --min-stars 4", "the best models"),
             ("list --search support --csv", "a table for a spreadsheet"),
+            ("list --where 'rank >= 16 and cost < 2'", "those for which a condition holds"),
+            ("list --columns name,rank,learning_rate", "other columns; `help` lists all"),
             ("list --json --limit 100 --page 2", "for a script"),
             ("list --jsonl --limit 1000", "one object per line, for jq"),
             ("list --view best --limit 3", "the first of a saved view"),

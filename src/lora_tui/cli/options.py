@@ -175,7 +175,9 @@ def _where_option(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--where",
         metavar="CONDITION",
-        help="only models for which this holds: 'rank >= 16 and best_validation_loss < 1.2'",
+        help="only models for which this holds: 'rank >= 16 and best_validation_loss < 1.2';"
+        " also ~ (a part of a text), in, is unknown, and, or, not. An unknown value fulfils only"
+        " `is unknown`",
     )
 
 
