@@ -82,6 +82,11 @@ class LoraTuiApp(CacheApp):
             show=False,
             tooltip="Show what runs have cost",
         ),
+        bound(
+            *("app.leaderboard", "leaderboard", "Leaderboard"),
+            show=False,
+            tooltip="Show the best models of each dataset and base model",
+        ),
         bound("app.login", "login", "Sign in", show=False, tooltip="Sign in again"),
         bound(
             *("app.sign_out", "sign_out", "Sign out"),
@@ -202,6 +207,12 @@ class LoraTuiApp(CacheApp):
         from lora_tui.screens.costs import CostsScreen
 
         self._show(CostsScreen, CostsScreen)
+
+    def action_leaderboard(self) -> None:
+        """Show the best models of each dataset and base model."""
+        from lora_tui.screens.leaderboard import LeaderboardScreen
+
+        self._show(LeaderboardScreen, LeaderboardScreen)
 
     def action_settings(self) -> None:
         """Show the settings."""

@@ -118,6 +118,7 @@ def test_every_binding_can_be_moved_and_its_place_is_checked_for_conflicts() -> 
         "notifications": ("the notifications",),
         "harvest": ("the harvest",),
         "costs": ("the costs",),
+        "leaderboard": ("the leaderboard",),
         "settings": ("the settings",),
         "filters": ("the filters",),
         "columns": ("the columns",),

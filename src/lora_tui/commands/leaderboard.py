@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import sqlite3
 from typing import Final
 
 from lora_tui import clock, formats
-from lora_tui.cache import leaders, metadata, models
-from lora_tui.cache.runs import get_opinion
+from lora_tui.cache import metadata
 from lora_tui.commands.context import CACHE_REBUILT, Context
 from lora_tui.commands.style import width_of
 from lora_tui.commands.table import Column, sentence_lines, table_lines
-from lora_tui.domain import Model
+from lora_tui.documents.leaderboard import read_boards
 from lora_tui.errors import UsageError
-from lora_tui.opinion import Opinion
 from lora_tui.reports import MAX_COMPARED
-from lora_tui.reports.best import ranking
-from lora_tui.reports.leaderboard import Board, Place, board, board_data
+from lora_tui.reports.leaderboard import Board, Place, board_data
 
 _COLUMNS: Final = (
     Column("", 100, right=True),
@@ -39,8 +35,7 @@ def show_leaderboard(context: Context) -> None:
             remedy="`lora-tui list --sort loss` lists more",
         )
     with context.cache() as db:
-        groups, unknown = leaders.read_groups(db)
-        boards = [_board(db, group, limit) for group in groups]
+        boards, unknown = read_boards(db, limit)
         state = metadata.get_sync_state(db)
     if state.rebuilt:
         context.say(CACHE_REBUILT)
@@ -59,26 +54,6 @@ def show_leaderboard(context: Context) -> None:
         context.say(f"The best of {of}, synced {formats.age(state.last_success, clock.now())}")
     elif not state.rebuilt:
         context.say("The cache was never synced: run `lora-tui sync`.")
-
-
-def _board(db: sqlite3.Connection, group: leaders.Group, limit: int) -> Board:
-    found: list[Model] = []
-    opinions: list[Opinion | None] = []
-    for model_id in group.ids():
-        # opinions are slow to compute: no more than are needed; broken runs are not ranked
-        if len(found) >= limit and len(ranking(found, opinions).order) >= limit:
-            break
-        model = models.get_model(db, model_id)
-        if model is not None:
-            found.append(model)
-            opinions.append(get_opinion(db, model.job_id))
-    return board(
-        (group.dataset_id, group.dataset_name, group.base_model),
-        (group.models, group.validated),
-        found,
-        opinions,
-        limit,
-    )
 
 
 def _text(found: Board, width: int | None) -> str:
