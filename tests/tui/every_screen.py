@@ -39,7 +39,7 @@ SCREENS: Final[dict[str, Way]] = {
     "notifications": Way(("n",)),
     "harvest": Way(("h",), works=("X",)),
     "costs": Way(("dollar_sign",), works=("b",), reads=True),
-    "leaderboard": Way(("W",), works=("a",), reads=True),
+    "leaderboard": Way(("O",), works=("a",), reads=True),
     "settings": Way(("comma",), works=("j", "enter"), reads=True),
     "help": Way(("question_mark",)),
     "palette": Way(("ctrl+p",), works=("m",)),

@@ -44,7 +44,7 @@ def fill(library: Library) -> None:
 
 async def opened(app: LoraTuiApp, pilot: Pilot[Any], *keys: str) -> str:
     if not isinstance(app.screen, LeaderboardScreen):
-        await pilot.press("W")
+        await pilot.press("O")
         await until(pilot, lambda: isinstance(app.screen, LeaderboardScreen))
     for key in ("", *keys):
         await pilot.press(*key.split())
@@ -87,7 +87,7 @@ async def test_groups_tell_their_best_and_keys_open_and_compare_them(
         await until(pilot, lambda: isinstance(app.screen, ModelScreen))
         assert isinstance(app.screen, ModelScreen)
         assert app.screen.model_id == identifier("model", 10)
-        await pilot.press("W")
+        await pilot.press("O")
         await until(pilot, lambda: isinstance(app.screen, LeaderboardScreen))
         assert len(app.screen_stack) == 2
 
@@ -106,7 +106,7 @@ async def test_it_says_that_models_are_being_ranked_and_why_there_are_none(
     monkeypatch.setattr(leaderboard.leaders, "read_groups", waiting)
     app = open_app()
     async with app.run_test(size=(80, 24)) as pilot:
-        await pilot.press("W")
+        await pilot.press("O")
         await until(pilot, lambda: "Ranking 0 models" in screen_text(app))
         goes_on.set()
         await until(pilot, lambda: "No model can be ranked" in screen_text(app))

@@ -52,7 +52,7 @@ async def after(pilot: Pilot[Any], *keys: str) -> list[str]:
         (("dollar_sign", "w", "j", "enter"), "dollar_sign", ["Models", "Costs"]),
         (("dollar_sign", *TO_RUN, "m"), "dollar_sign", ["Models", "Costs"]),
         (("t", "w", "n"), "t", ["Models", "Transfers"]),
-        (("W", "enter"), "W", ["Models", "Leaderboard"]),
+        (("O", "enter"), "O", ["Models", "Leaderboard"]),
         (("n", *TO_RUN, "enter"), "n", ["Models", "Notifications"]),
     ],
 )

@@ -19,7 +19,7 @@ DEFAULT_KEYS: Final[Keymap] = {
     "app.jobs": "w",
     "app.harvest": "h",
     "app.costs": "dollar_sign",
-    "app.leaderboard": "W",
+    "app.leaderboard": "O",
     "app.login": "L",
     "app.sign_out": "ctrl+l",
     "app.settings": "comma",
