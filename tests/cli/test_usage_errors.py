@@ -23,7 +23,7 @@ from tests.conftest import Run
         ("harvest retry --al1", "There is no option --al1", "did you mean --all?"),
         ("list --search", "--search needs a value", "lora-tui list --help"),
         ("list --search --reverse", "--search needs a value", "lora-tui list --help"),
-        ("list --sort foo", "--sort can't be 'foo'", "choose from created, "),
+        ("jobs --sort foo", "--sort can't be 'foo'", "choose from activity, "),
         ("list --min-stars 9", "--min-stars can't be '9'", "choose from 0, 1, 2, 3, 4, 5"),
         ("list --limit 0", "--limit must be a positive number, not '0'", "list --help"),
         ("list --limit -3", "--limit must be a positive number, not '-3'", "list --help"),

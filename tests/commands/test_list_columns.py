@@ -96,3 +96,21 @@ def test_help_of_columns_needs_no_configuration(
 ) -> None:
     monkeypatch.setenv("LORA_TUI_HOME", str(tmp_path))
     assert run("list", "--columns", "help").code == 0
+
+
+def test_any_column_is_an_order_which_the_table_shows(synced: object, run: Run) -> None:
+    def column(name: str, *words: str) -> list[object]:
+        models = run("list", "--json", "--columns", name, "--sort", name, *words).data["models"]
+        return [model["columns"][name] for model in models]
+
+    rates = column("learning_rate")
+    assert rates == sorted(rates, reverse=True)  # type: ignore[type-var]
+    assert column("learning_rate", "--reverse") == rates[::-1]
+    assert column("dataset") == sorted(column("dataset"), key=lambda name: str(name).casefold())
+    by_rank = run("list", "--sort", "rank")
+    assert by_rank.out.splitlines()[0].split()[-1] == "RANK"
+    assert run("list", "--sort", "created_at").out == run("list").out
+    assert run("list", "--sort", "rank", "--csv").out.splitlines()[0].endswith(",created_at")
+    ran = run("list", "--sort", "lerning-rate")
+    assert ran.code == 2
+    assert "Did you mean learning_rate" in ran.err

@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 from lora_tui.cache.condition_sql import comparison_sql, value_sql
 from lora_tui.cache.condition_tokens import Token, error_at, read_tokens, short
 from lora_tui.cache.condition_values import DESCRIBED, EXPECTED, Value, read_value
-from lora_tui.cache.model_columns import Kind, ModelColumn, column_of
+from lora_tui.cache.model_columns import Kind, ModelColumn, column_of, tables_of
 from lora_tui.errors import ConditionError, UsageError
 
 DEEPEST: Final = 50
@@ -40,8 +40,10 @@ class Condition(NamedTuple):
     """Those that it names, each once."""
     text: str
     """The condition in its shortest form, which means the same."""
-    parts: tuple[tuple[str, tuple[object, ...]], ...]
-    """SQL and values of the conditions that all have to hold; `sql` joins them by AND."""
+
+    def select(self) -> str:
+        """A SELECT of the numbers of the models, from no more tables than it needs."""
+        return f"SELECT v.n FROM {tables_of(self.sql)} WHERE {self.sql}"
 
 
 def parse(text: str) -> Condition:
@@ -57,8 +59,6 @@ class _Part(NamedTuple):
     text: str
     binding: int = 3
     """How closely its text holds together: 0 `or`, 1 `and`, 2 `not`, 3 a comparison."""
-    parts: tuple[_Part, ...] = ()
-    """Those that `and` joins."""
 
     def inside(self, binding: int) -> str:
         """The text within a part that holds together so closely."""
@@ -93,7 +93,6 @@ class _Parser:
             part.values,
             tuple(self._columns.values()),
             part.text,
-            tuple((each.sql, each.values) for each in part.parts or (part,)),
         )
 
     @property
@@ -130,7 +129,6 @@ class _Parser:
             tuple(value for part in parts for value in part.values),
             f" {word} ".join(part.inside(binding + 1) for part in parts),
             binding,
-            tuple(parts) if word == "and" else (),
         )
 
     def _maybe_not(self) -> _Part:

@@ -134,9 +134,10 @@ def _select(db: sqlite3.Connection, query: ModelQuery) -> tuple[str, list[object
     words, word_values = select_numbers(db, query.search)
     filters, filter_values = _filters(query)
     if query.where:
-        from lora_tui.cache.condition_rows import select_where  # late: seldom needed
+        from lora_tui.cache.conditions import parse  # late: seldom needed
 
-        sql, values = select_where(query.where)
+        condition = parse(query.where)
+        sql, values = condition.select(), [*condition.values]
         narrower = [(words, word_values)] if words else []
         if filters:
             narrower.append((_filtered(filters), filter_values))

@@ -180,7 +180,7 @@ def _values(line: _Line, action: argparse.Action, current: str) -> Iterator[tupl
 
         listed, comma, _ = current.rpartition(",")
         yield from ((f"{listed}{comma}{column.name}", "") for column in COLUMNS)
-    elif action.dest in ("columns", "where"):
+    elif action.dest in ("columns", "where", "sort"):
         yield from _model_columns(action.dest, current)
     elif action.dest == "job" and action.nargs is None and not action.option_strings:
         yield from _jobs(line, current)
@@ -195,13 +195,15 @@ def _values(line: _Line, action: argparse.Action, current: str) -> Iterator[tupl
 
 def _model_columns(option: str, current: str) -> Iterator[tuple[str, str]]:
     """Yield columns of models for the last name of a list, or the last word of a condition."""
-    from lora_tui.cache.model_columns import MODEL_COLUMNS
+    from lora_tui.cache.model_columns import MODEL_COLUMNS, SYNONYMS
 
     unfinished = re.split(r"[\s(]" if option == "where" else "[,+]", current)[-1]
     before = current[: len(current) - len(unfinished)]
     if option == "columns" and not before:
         yield "help", "list them"
     yield from ((f"{before}{column.name}", column.meaning) for column in MODEL_COLUMNS)
+    if option == "sort":
+        yield from ((name, "") for name in SYNONYMS)
 
 
 def _models(line: _Line, current: str) -> Iterator[tuple[str, str]]:

@@ -9,18 +9,6 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, ArgumentTypeError
 
-_SORTS = (
-    "created",
-    "quality",
-    "rating",
-    "stars",
-    "name",
-    "cost",
-    "loss",
-    "duration",
-    "size",
-    "perplexity",
-)
 FREE_TEXT = "VALUE"
 """The metavar of an argument that may begin with a dash."""
 MODEL_HELP = "the id of a model, the start of one, an exact name, or @ALIAS"
@@ -105,9 +93,9 @@ def narrowing_options(parser: ArgumentParser) -> None:
     """Add order, filters and columns of models; None where an option is not given."""
     parser.add_argument(
         "--sort",
-        choices=_SORTS,
         metavar="ORDER",
-        help="created (default), rating, name, cost, loss, duration, size or perplexity",
+        help="created (default), rating, name, cost, loss, duration, size, perplexity,"
+        " or any other column: `--columns help` lists them",
     )
     parser.add_argument("--reverse", action="store_true", default=None, help="reverse the order")
     _search_option(parser)

@@ -30,7 +30,11 @@ _TABLE: Final = (
     Column("LOSS", 85),
     Column("COST", 40),
 )
-_SORT_SYNONYMS = {"rating": Sort.QUALITY, "stars": Sort.QUALITY}
+_ORDERS: Final = {
+    **{sort.value: sort for sort in Sort},
+    **{"rating": Sort.QUALITY, "stars": Sort.QUALITY},
+}
+"""The usual ones, which need no table of all columns."""
 
 
 def list_models(context: Context) -> None:
@@ -43,7 +47,7 @@ def list_models(context: Context) -> None:
         return
     view = _view(context)
     query = asked_query(arguments, ModelQuery() if view is None else view.query)
-    columns = _columns(context)
+    columns = _columns(context, query)
     limit, page = arguments.limit, arguments.page
     offset = (page - 1) * limit
     with context.cache() as db:
@@ -121,13 +125,19 @@ def _text(
     return _csv(found) if context.arguments.csv else _table(context, found), len(found)
 
 
-def _columns(context: Context) -> Sequence[ModelColumn]:
-    """The columns that `--columns` names; none without it. Raises UsageError."""
+def _columns(context: Context, query: ModelQuery) -> Sequence[ModelColumn]:
+    """The columns that `--columns` names; none for the usual ones. Raises UsageError.
+
+    A table also shows what it is sorted by.
+    """
     arguments = context.arguments
-    if arguments.columns is None:
+    has_rows = context.json or arguments.jsonl or arguments.csv
+    if arguments.columns is None and (has_rows or query.sort in _ORDERS.values()):
         return ()
     from lora_tui.commands.list_columns import USUAL, USUAL_CSV, chosen_columns
 
+    if arguments.columns is None:
+        return chosen_columns(f"+{query.sort}", USUAL)
     if context.json or arguments.jsonl:  # the rows have the usual ones
         return chosen_columns(arguments.columns, ())
     return chosen_columns(arguments.columns, USUAL_CSV if arguments.csv else USUAL)
@@ -168,7 +178,7 @@ def asked_query(arguments: Any, query: ModelQuery) -> ModelQuery:
     """The query with the changes that the options make. Raises UsageError."""
     changes: dict[str, Any] = {}
     if arguments.sort:
-        changes["sort"] = _SORT_SYNONYMS.get(arguments.sort) or Sort(arguments.sort)
+        changes["sort"] = _ORDERS.get(arguments.sort) or _order(arguments.sort)
         changes["reverse"] = False
     if arguments.reverse:
         changes["reverse"] = True
@@ -188,6 +198,13 @@ def asked_query(arguments: Any, query: ModelQuery) -> ModelQuery:
         if value is not None:
             changes[option] = value
     return query._replace(**changes)
+
+
+def _order(name: str) -> str:
+    """The order by any column. Raises UsageError."""
+    from lora_tui.cache.model_columns import sort_of  # late: seldom needed
+
+    return sort_of(name)
 
 
 def _where(condition: str) -> str:
