@@ -119,6 +119,7 @@ def test_every_binding_can_be_moved_and_its_place_is_checked_for_conflicts() -> 
         "harvest": ("the harvest",),
         "costs": ("the costs",),
         "leaderboard": ("the leaderboard",),
+        "export_report": ("the report menu",),
         "settings": ("the settings",),
         "filters": ("the filters",),
         "columns": ("the columns",),

@@ -73,6 +73,7 @@ DEFAULT_KEYS: Final[Keymap] = {
     "model.choose_files": "D",
     "model.cancel": "x",
     "model.serve": "s",
+    "model.report": "e",
     "chart.log_scale": "l",
     "chart.zoom_in": "plus,equals_sign",
     "chart.zoom_out": "minus,underscore",
@@ -187,6 +188,7 @@ PLACES: Final[Mapping[str, tuple[str, ...]]] = {
         *("models.views", "models.saved", "dialog.close", *_MOVING, "list.open", "views."),
     ),
     "the sort menu": ("models.sort", "dialog.close", *_MOVING, "list.open"),
+    "the report menu": ("model.report", "dialog.close", *_MOVING, "list.open"),
     "the file selection": ("files.", "dialog.close", "dialog.choose", *_MOVING),
     "the snippets": (
         *("serve.", "model.serve", "dialog.close", *_MOVING),

@@ -25,6 +25,7 @@ from lora_tui.library.served import find_directory, served_adapter
 from lora_tui.opinion import Opinion, compare_with_rating
 from lora_tui.screens.chart_screen import CHART_ACTIONS, CHART_KEYS, Scrolled
 from lora_tui.screens.choose_files import ChooseFilesScreen
+from lora_tui.screens.export_report import ask_for_report
 from lora_tui.screens.metrics_screen import METRICS_KEYS, MetricsScreen
 from lora_tui.screens.snippets import SnippetsScreen
 from lora_tui.widgets.bindings import bound, key_of
@@ -76,6 +77,11 @@ class ModelScreen(MetricsScreen):
             "serve",
             "Serve",
             tooltip="Show snippets that load it into vLLM, PEFT and others",
+        ),
+        bound(
+            *("model.report", "report", "Report"),
+            show=False,
+            tooltip="Write the report as a Markdown or HTML file, or copy it",
         ),
         *CHART_KEYS,
         *METRICS_KEYS,
@@ -166,7 +172,7 @@ class ModelScreen(MetricsScreen):
             return bool(self._model and any(file.sha256 for file in self._model.files))
         if action == "job":
             return bool(self._model and self._model.job)
-        if action in ("serve", "inspect"):
+        if action in ("serve", "inspect", "report"):
             return self._model is not None
         return True
 
@@ -214,6 +220,11 @@ class ModelScreen(MetricsScreen):
             directory = find_directory(self.model_id, downloaded_to(self.db, self.model_id))
             served = served_adapter(self._model, directory)
             self.app.push_screen(SnippetsScreen(served, ascii_only=self.ascii_only))
+
+    def action_report(self) -> None:
+        """Choose how the report is written."""
+        if self._model is not None:
+            ask_for_report(self, self.model_id, self._model.name)
 
     def action_inspect(self) -> None:
         """Read the header of the adapter's file in the bucket, once, and scroll to it."""
