@@ -50,7 +50,7 @@ SCREENS: Final[dict[str, Way]] = {
     "columns": Way(("C",), works=("space",)),
     "serve": Way(("s",), below=("enter",)),
     "files": Way(("D",), below=("enter",)),
-    "report": Way(("e",), below=("enter",), works=("enter",)),
+    "report": Way(("e",), below=("enter",)),
 }
 
 
