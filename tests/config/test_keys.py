@@ -120,6 +120,8 @@ def test_every_binding_can_be_moved_and_its_place_is_checked_for_conflicts() -> 
         "costs": ("the costs",),
         "leaderboard": ("the leaderboard",),
         "export_report": ("the report menu",),
+        "effect": ("the effect",),
+        "column_picker": ("the column menu",),
         "settings": ("the settings",),
         "filters": ("the filters",),
         "columns": ("the columns",),

@@ -40,6 +40,7 @@ SCREENS: Final[dict[str, Way]] = {
     "harvest": Way(("h",), works=("X",)),
     "costs": Way(("dollar_sign",), works=("b",), reads=True),
     "leaderboard": Way(("O",), works=("a",), reads=True),
+    "effect": Way(("e",), works=("v",), reads=True),
     "settings": Way(("comma",), works=("j", "enter"), reads=True),
     "help": Way(("question_mark",)),
     "palette": Way(("ctrl+p",), works=("m",)),

@@ -53,7 +53,7 @@ def test_a_relation_is_said_with_its_uncertainty_and_that_it_is_no_experiment() 
         f" (rho {rho_text(found.rho)}, 95 % {rho_text(found.low)} to {rho_text(found.high)},"
         " 41 runs)."
     )
-    assert "No experiment" in effect.remarks[-1]
+    assert "No experiment" in effect.remarks[0]
 
 
 def test_what_is_not_seen_is_not_claimed() -> None:

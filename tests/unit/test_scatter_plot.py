@@ -79,7 +79,7 @@ def test_where_points_cover_each_other_their_number_is_shown() -> None:
     points = Points(*([draw.gauss(0, 1) for _ in range(5000)] for _ in "xy"))
     dense = draw_scatter(placed(points), 60, 14)
     assert text(dense)[0].startswith("loss by rank  models a cell:  ░ 1-")
-    assert "⠂" not in "".join(text(dense))
+    assert "⠛" not in "".join(text(dense))
     few = draw_scatter(placed(Points(points.xs[:20], points.ys[:20])), 60, 14)
     assert "models a cell" not in text(few)[0]
     assert sum(map(len, few.points_in.values())) == 20

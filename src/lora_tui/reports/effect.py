@@ -309,12 +309,6 @@ def _remarks(
             f"The runs are of {_groups_text(groups)}, mixed in the table: a difference may come"
             f" from those{over}."
         )
-    found = within if len(set(groups)) > 1 else overall
-    if found is not None and found.is_seen and found.runs - found.groups + 1 >= FEWEST:
-        remarks.append(
-            f"Without any relation chance alone gives a rho this far from 0 in"
-            f" {_probability(found.chance)}."
-        )
     validated = sum(run.is_validated for run in known)
     if y.is_training and validated:
         have = "has" if validated == 1 else "have"
@@ -322,6 +316,11 @@ def _remarks(
             f"{_sentence_case(y.words)} comes from the training loss, which hides overfitting:"
             f" {formats.counted(validated, 'run')} {have} a validation loss to look at instead."
         )
+    found = within if len(set(groups)) > 1 else overall
+    if found is not None and (not found.is_seen or found.runs - found.groups + 1 < FEWEST):
+        found = None  # nothing is claimed
+    if found is not None or (difference and difference.chance < _LIKELY):
+        remarks.append("No experiment: whatever else differs between these runs may be the reason.")
     left_out = len(runs) - len(known)
     if left_out:
         parts = [
@@ -333,8 +332,11 @@ def _remarks(
             if count
         ]
         remarks.append(f"{formats.counted(left_out, 'model')} left out: {', '.join(parts)}.")
-    if (found is not None and found.is_seen) or (difference and difference.chance < _LIKELY):
-        remarks.append("No experiment: whatever else differs between these runs may be the reason.")
+    if found is not None:
+        remarks.append(
+            f"Without any relation chance alone gives a rho this far from 0 in"
+            f" {_probability(found.chance)}."
+        )
     return remarks
 
 

@@ -104,6 +104,11 @@ class ModelsScreen(TableScreen):
             "models.compare", "compare", "Compare", show=False, tooltip="Compare the marked models"
         ),
         bound(
+            *("models.effect", "effect", "Effect"),
+            show=False,
+            tooltip="Show what a hyperparameter did over the models of the list",
+        ),
+        bound(
             "models.copy_id", "copy_id", "Copy id", show=False, tooltip="Copy the id of the model"
         ),
     ]
@@ -174,7 +179,7 @@ class ModelsScreen(TableScreen):
         parameters: tuple[object, ...],  # noqa: ARG002 - as Textual calls it
     ) -> bool | None:
         """Offer only actions that apply."""
-        if action in ("download", "copy_id", "compare"):
+        if action in ("download", "copy_id", "compare", "effect"):
             return self._shown > 0
         if action == "preview":
             return self._body.has_room_for_preview
@@ -363,6 +368,12 @@ class ModelsScreen(TableScreen):
         from lora_tui.screens.marked_models import compare_marked
 
         compare_marked(self, self.rows.marked, self._list)
+
+    def action_effect(self) -> None:
+        """Compare columns of the models that the list shows."""
+        from lora_tui.screens.effect import EffectScreen
+
+        self.app.push_screen(EffectScreen(self.model_query))
 
     @on(RowView.Opened)
     def _opened(self, event: RowView.Opened) -> None:

@@ -48,6 +48,8 @@ class ViewState(NamedTuple):
     jobs_reverse: bool = False
     jobs_columns: tuple[str, ...] = ()
     """Of the list of training jobs."""
+    effect: tuple[str, ...] = ()
+    """The columns of the Effect screen: across, upwards, of the letters; empty: not chosen."""
     narrowed: Mapping[str, Any] = _NOTHING
     """Search, filters and condition of the list of models, as views/query_json.py writes them."""
 
@@ -128,6 +130,7 @@ def _parsed(data: Mapping[str, Any]) -> ViewState:
         jobs_sort=JobSort(jobs_sort) if jobs_sort in list(JobSort) else JobSort.ACTIVITY,
         jobs_reverse=data.get("jobs_reverse") is True,
         jobs_columns=_texts(data.get("jobs_columns")),
+        effect=_texts(data.get("effect")),
         narrowed=mapping(data.get("narrowed")) or _NOTHING,
     )
 

@@ -12,6 +12,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import islice, pairwise
 from typing import Final, NamedTuple
 
 from rich.cells import cell_len
@@ -41,11 +42,17 @@ SELECTED: Final = ("◉", "X")
 """The cell of the crosshair; the second one for ASCII."""
 _DENSE: Final = 6
 """Points a cell from which dots would be a solid area."""
+_FEW: Final = 500
+"""Up to so many points, each is drawn with four dots."""
 _LEVELS: Final = ("░▒▓█", ".:*#")
 _SHADES: Final = ("axis", "raw", "training", "strong")
 _LARGEST: Final = 1e150
 """Larger numbers are drawn at this one, so that differences of two are numbers too."""
 _TICK_CELLS: Final = 12
+_FEW_VALUES: Final = 12
+"""Values across that are ticks themselves."""
+_MOST_SEARCHED: Final = 20_000
+"""Of more points the values are not counted."""
 _MOST_LABEL: Final = 18
 
 
@@ -120,7 +127,11 @@ class Scatter:
 
     def cell_of(self, point: int) -> int | None:
         """The cell of a point; None where it is not shown."""
-        return next((cell for cell, own in self.points_in.items() if point in own), None)
+        return self._cell_of.get(point)
+
+    @cached_property
+    def _cell_of(self) -> Mapping[int, int]:
+        return dict(zip(self.placed.shown, self.cells, strict=True))
 
     def nearest(self, column: int, row: int) -> int | None:
         """The cell with points that is nearest to a cell of the plot."""
@@ -196,7 +207,7 @@ def draw_scatter(placed: Placed, width: int, height: int, *, ascii_only: bool = 
         if len(made) <= len(legend):
             break
         legend = made
-    bottom = _bottom_ticks(placed.x, frame.across, grid.width, ascii_only=ascii_only)
+    bottom = _bottom_ticks(placed, frame.across, grid.width, ascii_only=ascii_only)
     return Scatter(
         made,
         frame.draw(layers, bottom),
@@ -224,7 +235,7 @@ def with_crosshair(
         passed += len(text)
     rows[row] = (
         *(span for span in before if span[0]),
-        (SELECTED[ascii_only], "best"),
+        (SELECTED[ascii_only], "strong"),
         *(span for span in after if span[0]),
     )
     return tuple(rows)
@@ -251,6 +262,8 @@ def _range(values: Sequence[float], axis: Axis) -> tuple[float, float]:
 
 
 def _shares(values: Sequence[float], axis: Axis, ends: tuple[float, float]) -> list[float]:
+    if not values:
+        return []
     low, high = ends
     if axis.is_log:
         low, high = math.log10(low), math.log10(high)
@@ -279,7 +292,9 @@ def _labelled(ticks: Ticks, axis: Axis) -> Ticks:
     return Ticks(ticks.values, tuple(axis.text(value) for value in ticks.values))
 
 
-def _bottom_ticks(axis: Axis, across: Scale, width: int, *, ascii_only: bool) -> Ticks:
+def _bottom_ticks(placed: Placed, across: Scale, width: int, *, ascii_only: bool) -> Ticks:
+    """The texts of the axis; the values themselves where there are few of them; else round ones."""
+    axis = placed.x
     if axis.names:
         room = max(3, width // len(axis.names) - 2)
         labels = (fit_ends(name, min(room, cell_len(name)), ascii_only=ascii_only)
@@ -287,9 +302,23 @@ def _bottom_ticks(axis: Axis, across: Scale, width: int, *, ascii_only: bool) ->
         # a wide character would shift all labels right of it
         narrow = [label if cell_len(label) == len(label) else "?" for label in labels]
         return Ticks(tuple(map(float, range(len(axis.names)))), tuple(narrow))
+    values = sorted(set(islice(placed.points.xs, _MOST_SEARCHED)))
+    if len(placed.points.xs) <= _MOST_SEARCHED and len(values) <= _FEW_VALUES:
+        values = [value for value in values if across.low <= value <= across.high]
+        if not _are_crowded(values, across, axis, width):
+            return Ticks(tuple(values), tuple(map(axis.text, values)))
     most = max(2, width // _TICK_CELLS)
     ticks = log_ticks if axis.is_log else linear_ticks
     return _labelled(ticks(across.low, across.high, most), axis)
+
+
+def _are_crowded(values: Sequence[float], across: Scale, axis: Axis, width: int) -> bool:
+    """Whether labels at these values would cover each other."""
+    ends = [
+        (across.dot(value) * width / across.dots, cell_len(axis.text(value)) + 2)
+        for value in values
+    ]
+    return any(b[0] - a[0] < (a[1] + b[1]) / 2 for a, b in pairwise(ends))
 
 
 def _layers(
@@ -305,20 +334,27 @@ def _layers(
     points = placed.points
     if points.groups is not None and points.group_labels:
         groups = points.groups
-        return _letters(
-            grid, cells, [groups[number] for number in placed.shown], points.group_labels
-        )
+        chosen = [groups[number] for number in placed.shown]
+        return _letters(grid, cells, chosen, points.group_labels, ascii_only=ascii_only)
     counts = Counter(cells)
     if ascii_only or len(cells) >= _DENSE * len(counts):
         return _shaded(grid, counts, ascii_only=ascii_only)
     layer = Layer(grid)
-    for dot in set(zip(dots, downs, strict=True)):
-        layer.draw([dot])
+    for dot, down in set(zip(dots, downs, strict=True)):
+        layer.draw([(dot, down)])
+        if len(cells) <= _FEW:  # one dot alone is hard to see: a quarter of the cell
+            layer.draw([(dot ^ 1, down), (dot, down)])
+            layer.draw([(dot ^ 1, down ^ 1), (dot, down ^ 1)])
     return [(layer, "training", None)], []
 
 
 def _letters(
-    grid: Grid, cells: Sequence[int], groups: Sequence[int], labels: Sequence[str]
+    grid: Grid,
+    cells: Sequence[int],
+    groups: Sequence[int],
+    labels: Sequence[str],
+    *,
+    ascii_only: bool,
 ) -> tuple[list[PlotLayer], list[Line]]:
     in_cell: dict[int, int] = {}
     several = len(labels)
@@ -338,7 +374,8 @@ def _letters(
         if is_mixed:
             entries += [((f"{sign} {label}", "muted"),)] if chosen else []
         elif counts[number]:
-            text = f" {fit(label, min(_MOST_LABEL, cell_len(label)))} {counts[number]:,}"
+            name = fit_ends(label, min(_MOST_LABEL, cell_len(label)), ascii_only=ascii_only)
+            text = f" {name.rstrip()} {counts[number]:,}"
             entries.append(((sign, style), (text, "muted")))
     return layers, entries
 

@@ -1,0 +1,102 @@
+"""The dialog for choosing one column of the models: type a part of its name."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar, Final
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.content import Content
+from textual.widgets import Input, OptionList
+from textual.widgets.option_list import Option
+
+from lora_tui.cache.model_columns import ModelColumn
+from lora_tui.config.keys import keys_of
+from lora_tui.screens.list_form import ListForm, letters
+from lora_tui.widgets.bindings import bound, moved_keys
+from lora_tui.widgets.forms import Dialog, TypedLine
+
+NONE: Final = ""
+"""The answer where no column is wanted."""
+_NAME: Final = 22
+_MOVING: Final = ("list.down", "list.up")
+"""While nothing is typed their keys are no letters."""
+
+
+class ColumnPicker(ListForm[str | None]):
+    """Answers the name of a column, `NONE`, or None where it was closed."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        bound("dialog.undo", "dismiss(None)", "Close", show=False),
+        bound("list.down", "cursor(1)", "Next", show=False),
+        bound("list.up", "cursor(-1)", "Previous", show=False),
+    ]
+
+    def __init__(
+        self, title: str, columns: Sequence[ModelColumn], current: str, *, none: str = ""
+    ) -> None:
+        """`none`: the first line, which chooses no column; empty where one is needed."""
+        super().__init__()
+        self._title, self._columns, self._current, self._none = title, columns, current, none
+        self._shown: list[str] = []
+
+    def compose(self) -> ComposeResult:
+        """A line to type into, and the columns that match."""
+        moved = moved_keys(self.app)
+        yield Dialog(
+            TypedLine(keys=[key for name in _MOVING for key in keys_of(name, moved)]),
+            OptionList(markup=False),
+            title=self._title,
+            keys=[("dialog.keep", "chooses"), ("dialog.undo", "closes")],
+        )
+
+    def on_mount(self) -> None:
+        """All columns; the cursor is at the current one."""
+        self._list_matches("")
+        self.query_one(OptionList).can_focus = False
+        self.query_one(TypedLine).focus()
+
+    @on(Input.Changed)
+    def _typed(self, event: Input.Changed) -> None:
+        self._list_matches(event.value)
+
+    @on(Input.Submitted)
+    def _entered(self) -> None:
+        place = self.query_one(OptionList).highlighted
+        if place is not None:
+            self.dismiss(self._shown[place])
+
+    @on(OptionList.OptionSelected)
+    def _chosen(self, event: OptionList.OptionSelected) -> None:
+        self.dismiss(self._shown[event.option_index])
+
+    def _list_matches(self, typed: str) -> None:
+        wanted = letters(typed)
+        found = [column for column in self._columns if _matches(column, wanted)]
+        # a name that begins so comes before one that only contains it
+        found.sort(key=lambda column: not letters(column.name).startswith(wanted))
+        self._shown = [column.name for column in found]
+        options = [
+            Option(
+                Content.assemble(
+                    (f"{column.name:<{_NAME}}", "$foreground"), (column.meaning, "$secondary")
+                )
+            )
+            for column in found
+        ]
+        if self._none and not wanted:
+            self._shown.insert(0, NONE)
+            options.insert(0, Option(Content.styled(self._none, "$secondary")))
+        listing = self.query_one(OptionList)
+        listing.clear_options()
+        listing.add_options(options)
+        if self._shown:
+            is_listed = not wanted and self._current in self._shown
+            listing.highlighted = self._shown.index(self._current) if is_listed else 0
+
+
+def _matches(column: ModelColumn, wanted: str) -> bool:
+    texts = (column.name, column.name.replace("_", " "), column.title, column.meaning)
+    return any(wanted in letters(text) for text in texts)
