@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import csv
+import io
+
 import pytest
 
 from lora_tui.sandbox import Sandbox
@@ -47,3 +50,33 @@ def test_a_limit_that_is_too_high_has_a_remedy(run: Run) -> None:
     ran = run("leaderboard", "--limit", "7")
     assert ran.code == 2
     assert "--limit is at most 6, not 7" in ran.err
+
+
+def test_only_models_that_match_are_ranked(run: Run) -> None:
+    everything = run("leaderboard", "--limit", "6", "--json").data["boards"]
+    chosen = everything[0]
+    name, base = chosen["dataset"]["name"], chosen["base_model"]
+    narrowed = run("leaderboard", "--limit", "6", "--json", "--dataset", name, "--base-model", base)
+    assert narrowed.data["boards"] == [chosen]
+    where = f"dataset = '{name}' and base_model = {base}"
+    assert run("leaderboard", "--limit", "6", "--json", "--where", where).data == narrowed.data
+    none = run("leaderboard", "--where", "cost < 0")
+    assert (none.code, none.out) == (0, "")
+    assert "No matching models" in none.err
+    wrong = run("leaderboard", "--where", "cots < 0")
+    assert (wrong.code, wrong.out) == (2, "")
+    assert "Did you mean cost" in wrong.err
+
+
+def test_the_csv_has_a_line_for_each_place(run: Run) -> None:
+    boards = run("leaderboard", "--json").data["boards"]
+    lines = list(csv.DictReader(io.StringIO(run("leaderboard", "--csv").out)))
+    places = [(board, place) for board in boards for place in board["places"]]
+    assert len(lines) == len(places)
+    for line, (board, place) in zip(lines, places, strict=True):
+        assert line["id"] == place["id"]
+        assert line["dataset"] == board["dataset"]["name"]
+        assert int(line["place"]) == place["place"]
+        assert float(line["final_loss"]) == place["training_loss"]
+        if place["validation"]:
+            assert float(line["last_validation_loss"]) == place["validation"]["last"]

@@ -99,9 +99,9 @@ async def test_it_says_that_models_are_being_ranked_and_why_there_are_none(
     goes_on = threading.Event()
     read = leaderboard.leaders.read_groups
 
-    def waiting(db: Any) -> Any:
+    def waiting(*asked: Any) -> Any:
         goes_on.wait(10)
-        return read(db)
+        return read(*asked)
 
     monkeypatch.setattr(leaderboard.leaders, "read_groups", waiting)
     app = open_app()

@@ -10,18 +10,17 @@ import sqlite3
 from dataclasses import dataclass, field
 from typing import Final
 
-from lora_tui.json_values import number
+from lora_tui.cache.model_query import ModelQuery
+from lora_tui.cache.search import find_matches
 
 _KEPT: Final = 30
 """Candidates of a group: more than are shown, because a run that ended in NaN is not ranked."""
 _SQL: Final = (
-    "SELECT m.id, m.dataset_id, d.name, m.base_model, m.final_loss, c.newest_validation,"
-    " json_extract(m.row, '$.quality_metrics.final_validation_loss'),"
-    " json_extract(m.row, '$.training_summary.last_validation.loss')"
-    " FROM models m LEFT JOIN datasets d ON d.id = m.dataset_id"
-    " LEFT JOIN curves c ON c.job_id = m.job_id"
+    "SELECT v.id, v.dataset_id, d.name, v.base_model, v.final_loss, v.last_validation"
+    " FROM model_values v LEFT JOIN datasets d ON d.id = v.dataset_id"
 )
 
+_EVERYTHING: Final = ModelQuery()
 _Candidate = tuple[bool, float, str]
 """Whether there is no validation loss, the loss, the id: the best one is the least."""
 
@@ -50,17 +49,23 @@ class Group:
         ]
 
 
-def read_groups(db: sqlite3.Connection) -> tuple[list[Group], int]:
-    """The groups by name of dataset and base model; how many models are of an unknown one."""
+def read_groups(db: sqlite3.Connection, query: ModelQuery = _EVERYTHING) -> tuple[list[Group], int]:
+    """The groups by name of dataset and base model; how many models are of an unknown one.
+
+    Only of the models that match the query.
+    """
     groups: dict[tuple[str, str], Group] = {}
     unknown = 0
-    for model_id, dataset_id, name, base, trained, newest, stored, last in db.execute(_SQL):
+    sql = _SQL
+    if not query.is_everything:
+        find_matches(db, query)
+        sql += " JOIN temp.matches x ON x.n = v.n"
+    for model_id, dataset_id, name, base, trained, loss in db.execute(sql):
         if not dataset_id or not base:
             unknown += 1
             continue
         group = groups.setdefault((dataset_id, base), Group(dataset_id, name, base))
         group.models += 1
-        loss = next((v for v in map(number, (stored, newest, last)) if v is not None), None)
         group.validated += loss is not None
         if loss is None and trained is None:
             continue

@@ -198,6 +198,7 @@ COMMANDS = (
         examples=(
             ("leaderboard", "the best three of each, and in what the first differs"),
             ("leaderboard --limit 1 --json", "the best of each, for a script"),
+            ("leaderboard --where 'cost < 5' --csv", "the best of those, for a spreadsheet"),
         ),
     ),
     *MARK_COMMANDS,

@@ -316,6 +316,10 @@ def leaderboard_options(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--limit", type=positive, default=3, metavar="N", help="models of each, 1 to 6 (3)"
     )
+    parser.add_argument("--dataset", metavar="D", help="only models of this dataset (name or id)")
+    parser.add_argument("--base-model", metavar="B", help="only adapters of this base model")
+    _where_option(parser)
+    parser.add_argument("--csv", action="store_true", help="print CSV")
 
 
 def effect_options(parser: ArgumentParser) -> None:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from lora_tui import clock, formats
 from lora_tui.cache import metadata
+from lora_tui.cache.models import ModelQuery
 from lora_tui.commands.context import CACHE_REBUILT, Context
 from lora_tui.commands.style import width_of
 from lora_tui.commands.table import Column, sentence_lines, table_lines
 from lora_tui.documents.leaderboard import read_boards
 from lora_tui.errors import UsageError
 from lora_tui.reports import MAX_COMPARED
+from lora_tui.reports.exports import csv_table
 from lora_tui.reports.leaderboard import Board, Place, board_data
 
 _COLUMNS: Final = (
@@ -34,13 +37,17 @@ def show_leaderboard(context: Context) -> None:
             f"--limit is at most {MAX_COMPARED}, not {formats.count(limit)}",
             remedy="`lora-tui list --sort loss` lists more",
         )
+    query = _query(context)
     with context.cache() as db:
-        boards, unknown = read_boards(db, limit)
+        boards, unknown = read_boards(db, limit, query)
         state = metadata.get_sync_state(db)
     if state.rebuilt:
         context.say(CACHE_REBUILT)
     if context.json:
         context.print_data({"boards": [board_data(each) for each in boards], "unknown": unknown})
+        return
+    if context.arguments.csv:
+        context.out.write(_csv(boards))
         return
     context.out.write("\n".join(_text(each, width_of(context)) for each in boards))
     if unknown:
@@ -51,9 +58,49 @@ def show_leaderboard(context: Context) -> None:
         )
     if state.last_success is not None:
         of = formats.counted(len(boards), "dataset and base model", "datasets and base models")
-        context.say(f"The best of {of}, synced {formats.age(state.last_success, clock.now())}")
+        which = f"The best of {of}" if boards or query.is_everything else "No matching models"
+        context.say(f"{which}, synced {formats.age(state.last_success, clock.now())}")
     elif not state.rebuilt:
         context.say("The cache was never synced: run `lora-tui sync`.")
+
+
+def _query(context: Context) -> ModelQuery:
+    """Which models are ranked. Raises ConditionError before the cache is opened."""
+    arguments = context.arguments
+    if arguments.where is not None:
+        from lora_tui.cache.conditions import parse
+
+        parse(arguments.where)
+    return ModelQuery(
+        where=arguments.where or "",
+        dataset=arguments.dataset or "",
+        base_model=arguments.base_model or "",
+    )
+
+
+def _csv(boards: Sequence[Board]) -> str:
+    """A line for each place; columns of models have their names of `list --columns help`."""
+    header = (
+        "dataset", "base_model", "ranked_by", "place", "id", "name", "last_validation_loss",
+        "last_validation_step", "best_validation_loss", "best_validation_step", "final_loss",
+    )  # fmt: skip
+    lines = [
+        (
+            found.dataset_name or found.dataset_id, found.base_model,
+            found.basis.value if found.basis else None, place.place,
+            place.model.id, place.model.name, *_validation(place), place.training_loss,
+        )
+        for found in boards
+        for place in found.places
+    ]  # fmt: skip
+    return csv_table(header, lines)
+
+
+def _validation(place: Place) -> tuple[float | None, ...]:
+    found = place.validation
+    if found is None:
+        return (None,) * 4
+    return found.last, found.last_step, found.best, found.best_step
 
 
 def _text(found: Board, width: int | None) -> str:

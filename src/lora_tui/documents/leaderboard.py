@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import sqlite3
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from lora_tui.cache import leaders
-from lora_tui.cache.models import get_model
+from lora_tui.cache.models import ModelQuery, get_model
 from lora_tui.cache.runs import get_opinion
 from lora_tui.domain import Model
 from lora_tui.opinion import Opinion
 from lora_tui.reports.best import ranking
 from lora_tui.reports.leaderboard import Board, board
+
+_EVERYTHING: Final = ModelQuery()
 
 
 class Boards(NamedTuple):
@@ -23,9 +25,12 @@ class Boards(NamedTuple):
     """How many models have an unknown dataset or base model."""
 
 
-def read_boards(db: sqlite3.Connection, limit: int) -> Boards:
-    """The best `limit` models of each group; takes a while for many models or long runs."""
-    groups, unknown = leaders.read_groups(db)
+def read_boards(db: sqlite3.Connection, limit: int, query: ModelQuery = _EVERYTHING) -> Boards:
+    """The best `limit` of the matching models of each group.
+
+    Takes a while for many models or long runs. Raises ConditionError.
+    """
+    groups, unknown = leaders.read_groups(db, query)
     return Boards(tuple(_board(db, group, limit) for group in groups), unknown)
 
 
