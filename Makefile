@@ -94,11 +94,12 @@ screenshots: $(DEV_READY) ## draw the pictures of the documentation again
 	$(BIN)/python scripts/screenshots.py $(ARGS)
 
 .PHONY: reference
-reference: $(DEV_READY) ## write docs/commands.md, docs/keys.md and the tables of docs/configuration.md and docs/conditions.md from the program
+reference: $(DEV_READY) ## write docs/commands.md, docs/keys.md and the tables of docs/configuration.md, docs/conditions.md and docs/sql.md from the program
 	@$(BIN)/python scripts/command_reference.py
 	@$(BIN)/python scripts/key_reference.py
 	@$(BIN)/python scripts/settings_reference.py
 	@$(BIN)/python scripts/column_reference.py
+	@$(BIN)/python scripts/sql_reference.py
 
 .PHONY: man
 man: $(DEV_READY) ## write docs/lora-tui.1, the manual page

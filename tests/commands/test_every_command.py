@@ -53,6 +53,7 @@ ROWS = {
     "view list": Row("view list", "*", ("view list best", 2)),
     "view delete": Row("view delete {view}", "deleted", ("view delete nosuchview", 3)),
     "costs": Row("costs", "by groups total", ("costs --by colour", 2)),
+    "sql": Row("sql values(1)", "columns rows", ("sql delete", 2)),
     "show": Row("show {model}", "id name dataset job artifacts", ("show nosuchmodel", 3)),
     "jobs": Row("jobs", "jobs total", ("jobs --status nonsense", 2)),
     "jobs show": Row(

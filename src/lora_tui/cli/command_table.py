@@ -6,9 +6,19 @@ lists, first frame, and `list`").
 
 from __future__ import annotations
 
+from argparse import ArgumentParser
+
 from lora_tui.cli import file_options, options
 from lora_tui.cli.command import Command
 from lora_tui.cli.mark_commands import MARK_COMMANDS
+
+
+def sql_arguments(parser: ArgumentParser) -> None:
+    """Add those of `sql`, which no other command loads."""
+    from lora_tui.cli.sql_options import sql_options
+
+    sql_options(parser)
+
 
 COMMANDS = (
     Command(
@@ -105,6 +115,17 @@ COMMANDS = (
                 options.view_name_options,
                 examples=(("view delete best", "remove this view"),),
             ),
+        ),
+    ),
+    Command(
+        "sql",
+        "sql:sql",
+        "Query models, jobs, metrics and costs in SQL (from the cache)",
+        sql_arguments,
+        examples=(
+            ("sql --schema", "the views and their columns"),
+            ("sql 'select name, rank from models order by rank desc'", "a table"),
+            ("sql - --csv", "the query is read from stdin, the result is for a spreadsheet"),
         ),
     ),
     Command(

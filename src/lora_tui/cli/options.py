@@ -169,6 +169,13 @@ def _where_option(parser: ArgumentParser) -> None:
     )
 
 
+def wide_option(parser: ArgumentParser) -> None:
+    """Add --wide, for a command with a table."""
+    parser.add_argument(
+        "--wide", action="store_true", help="show all columns in full, wider than the terminal"
+    )
+
+
 def costs_options(parser: ArgumentParser) -> None:
     """Add those of `costs`."""
     parser.add_argument(

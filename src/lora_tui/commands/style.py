@@ -6,7 +6,7 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from lora_tui.commands.context import Context
-from lora_tui.commands.table import terminal_width
+from lora_tui.commands.table import WIDE, terminal_width
 from lora_tui.errors import ConfigError
 
 
@@ -35,3 +35,8 @@ def style_of(context: Context) -> Style:
 def width_of(context: Context) -> int | None:
     """Cells of the terminal; None where the output is none."""
     return terminal_width(context.out.stream.fileno()) if context.out.isatty() else None
+
+
+def table_width_of(context: Context) -> int | None:
+    """Cells for a table: `WIDE` with --wide, else as `width_of`."""
+    return WIDE if context.arguments.wide else width_of(context)

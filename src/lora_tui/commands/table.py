@@ -12,6 +12,8 @@ from typing import Final, NamedTuple
 from lora_tui.text import cell_width, fit, fit_ends
 
 ESSENTIAL: Final = 80
+WIDE: Final = 1_000_000
+"""The width for all columns in full, also for texts beyond the `most` of their column."""
 _GAP: Final = 2
 _COMFORTABLE: Final = 1.75
 """Times the least width of a text."""
@@ -54,19 +56,11 @@ def table_lines(
 ) -> list[str]:
     """The headings and the rows as lines; none where there are no rows.
 
-    `rows` have a text for each column. `width`: of the terminal; None for a file.
+    `rows` have a text for each column. `width`: of the terminal; `WIDE`; None for a file.
     """
     if not rows:
         return []
-    natural = [
-        max(cell_width(column.heading), *(cell_width(row[place]) for row in rows))
-        for place, column in enumerate(columns)
-    ]
-    natural = [
-        wide if column.most is None else min(wide, max(column.most, cell_width(column.heading)))
-        for wide, column in zip(natural, columns, strict=True)
-    ]
-    widths = dict(enumerate(natural)) if width is None else _fitting(columns, natural, width)
+    widths = _widths(columns, rows, width)
     return [
         (" " * _GAP)
         .join(
@@ -78,6 +72,14 @@ def table_lines(
         .rstrip()
         for cells in ([column.heading for column in columns], *rows)
     ]
+
+
+def hidden_headings(
+    columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int | None
+) -> list[str]:
+    """The headings of the columns that `table_lines` leaves out."""
+    shown = _widths(columns, rows, width)
+    return [column.heading for place, column in enumerate(columns) if place not in shown]
 
 
 def sentence_lines(sentences: Iterable[str], width: int | None, *, indent: str) -> list[str]:
@@ -97,6 +99,27 @@ def sentence_lines(sentences: Iterable[str], width: int | None, *, indent: str) 
             break_on_hyphens=False,
         )
     ]
+
+
+def _widths(
+    columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int | None
+) -> dict[int, int]:
+    """Place of a column → its width, for the columns that are shown."""
+    natural = (
+        [
+            max(cell_width(column.heading), *(cell_width(row[place]) for row in rows))
+            for place, column in enumerate(columns)
+        ]
+        if rows
+        else [cell_width(column.heading) for column in columns]
+    )
+    if width == WIDE:
+        return dict(enumerate(natural))
+    natural = [
+        wide if column.most is None else min(wide, max(column.most, cell_width(column.heading)))
+        for wide, column in zip(natural, columns, strict=True)
+    ]
+    return dict(enumerate(natural)) if width is None else _fitting(columns, natural, width)
 
 
 def _fitting(columns: Sequence[Column], natural: Sequence[int], width: int) -> dict[int, int]:
