@@ -99,7 +99,7 @@ async def test_the_cursor_moves_by_the_moved_key_in_every_list(app: LoraTuiApp) 
 
 @pytest.mark.slow
 async def test_footer_help_and_palette_name_the_moved_keys(app: LoraTuiApp) -> None:
-    async with app.run_test(size=(120, 60)) as pilot:
+    async with app.run_test(size=(120, 80)) as pilot:
         footer = screen_text(app).splitlines()[-1]
         assert " o Sort " in footer
         assert " f3 Search " in footer

@@ -36,12 +36,15 @@ class ShownMarks(NamedTuple):
         return self == ShownMarks()
 
 
+NO_MARKS: Final = ShownMarks()
+
+
 def get_marks(db: sqlite3.Connection, model_id: str) -> ShownMarks:
     """The marks of a model, which may be none."""
     sql = "SELECT favorite, tags, note, aliases FROM own_marks WHERE model_id = ?"
     found = db.execute(sql, [model_id]).fetchone()
     if found is None:
-        return ShownMarks()
+        return NO_MARKS
     favorite, tags, note, aliases = found
     return ShownMarks(bool(favorite), tuple(tags.split()), note or "", tuple(aliases.split()))
 

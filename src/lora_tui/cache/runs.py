@@ -27,6 +27,7 @@ from lora_tui.cache.metrics import (
     last_validation,
 )
 from lora_tui.cache.models import get_model, model_of_job
+from lora_tui.cache.own_marks import NO_MARKS, ShownMarks, get_marks
 from lora_tui.cache.thinning import is_thinned
 from lora_tui.cache.transfer_queue import Transfer, transfers_of
 from lora_tui.cache.weights import get_weight_summary, weights_of_peers
@@ -138,6 +139,7 @@ class Preview:
     transfers: tuple[Transfer, ...]
     directory: Path | None
     """The directory that has all files of the model."""
+    marks: ShownMarks = NO_MARKS
 
 
 def read_preview(db: sqlite3.Connection, model_id: str) -> Preview | None:
@@ -157,6 +159,7 @@ def read_preview(db: sqlite3.Connection, model_id: str) -> Preview | None:
         or model.training.last_validation,
         tuple(transfers_of(db, model_id)),
         downloaded_to(db, model_id),
+        get_marks(db, model_id),
     )
 
 

@@ -61,6 +61,10 @@ DEFAULT_KEYS: Final[Keymap] = {
     "models.mark": "space",
     "models.mark_down": "shift+down",
     "models.mark_up": "shift+up",
+    "marks.favorite": "asterisk",
+    "marks.tags": "number_sign",
+    "marks.note": "a",
+    "marks.alias": "at",
     "cards.next": "right",
     "cards.previous": "left",
     "cards.mark_next": "shift+right",
@@ -158,6 +162,10 @@ DEFAULT_KEYS: Final[Keymap] = {
     "connect.previous": "shift+tab",
     "connect.submit": "enter",
     "connect.quit": "ctrl+q",
+    "typing.keep": "enter",
+    "typing.keep_note": "ctrl+s",
+    "typing.complete": "tab",
+    "typing.leave": "escape",
     "login.next": "tab",
     "login.previous": "shift+tab",
     "login.leave": "escape",
@@ -165,9 +173,9 @@ DEFAULT_KEYS: Final[Keymap] = {
 
 _MOVING: Final = ("list.down", "list.up")
 PLACES: Final[Mapping[str, tuple[str, ...]]] = {
-    "the list of models": ("app.", "list.", "models.", "cards."),
+    "the list of models": ("app.", "list.", "models.", "marks.", "cards."),
     "the search": ("search.",),
-    "a model": ("app.", "screen.", "model.", "metrics.", "chart.", "scroll."),
+    "a model": ("app.", "screen.", "model.", "marks.", "metrics.", "chart.", "scroll."),
     "a job": ("app.", "screen.", "list.open", "job.", "metrics.", "chart.", "scroll."),
     "the comparison": ("app.", "screen.", "compare.", "chart.", "scroll."),
     "the training jobs": (
@@ -210,13 +218,14 @@ PLACES: Final[Mapping[str, tuple[str, ...]]] = {
     "a confirmation": ("confirm.",),
     "the help": ("app.help", "dialog.close", *_MOVING, "list.page_down", "list.page_up"),
     "the welcome": ("welcome.", *_MOVING, "app.theme", "app.quit"),
+    "a form for marks": ("typing.",),
     "the connection": ("connect.",),
     "the login": ("login.",),
 }
 """Place → the actions that it has at the same time, where a key can have one action only. A name
 that ends in a dot stands for all actions that begin with it."""
 
-_TYPING: Final = ("search.", "connect.", "login.")
+_TYPING: Final = ("search.", "typing.", "connect.", "login.")
 _RESERVED: Final = {
     "ctrl+q": "always quits",
     "ctrl+c": "copies the selection, or shows how to quit",

@@ -23,6 +23,8 @@ HARVEST: Final = "harvest"
 """The event of a harvest that has started, is stopping or has ended; see `BackgroundHarvest`."""
 CACHE: Final = "cache"
 """The event of a request that has written into the cache and goes on: to look there is worth it."""
+MARKS: Final = "marks"
+"""The event of something to know of the file of one's own marks, as a sentence."""
 MAX_LINE: Final = 32 << 20
 """Bytes of the longest message: the header of an adapter with very many modules."""
 

@@ -30,6 +30,7 @@ from lora_tui.engine.cancel_job import cancel_job
 from lora_tui.engine.changed_settings import ChangedSettings
 from lora_tui.engine.harvest import INTERVAL, BackgroundHarvest
 from lora_tui.engine.live import LiveSync, Needs
+from lora_tui.engine.marks import MarksWriter
 from lora_tui.engine.protocol import CACHE, KEYRING, Hello
 from lora_tui.engine.weights import WeightAnalysis
 from lora_tui.errors import (
@@ -87,6 +88,9 @@ class Requests:
         self._alerts = AlertWatch(profile, self._cache) if profile and connect else None
         needs = Needs(self._cache, self._online, self._is_leader, self._look_for_alerts)
         self._live = LiveSync(needs, seconds=live_interval) if live_interval and connect else None
+        self._marks = MarksWriter(self._marks_path, self._cache, tell)
+        if profile is not None and owner is not None:
+            self._marks.watch()
         self._settings = ChangedSettings(paths.config_file, self._take_settings)
         self._closed = False
         calls: tuple[Callable[..., Any], ...] = (
@@ -108,6 +112,7 @@ class Requests:
             self.start_harvest,
             self.stop_harvest,
             self.retry_harvest,
+            *self._marks.calls,
         )
         self._calls: Mapping[str, Callable[..., Any]] = {call.__name__: call for call in calls}
 
@@ -127,6 +132,7 @@ class Requests:
             self._closed = True
             connected = self._connected
         self._weights.stop()
+        self._marks.stop()
         if self._live is not None:
             self._live.stop()
         if self._alerts is not None:
@@ -315,6 +321,12 @@ class Requests:
         if self._owner is None:
             raise NotConfiguredError("Nobody has signed in yet")
         return profile.cache_path(self._owner.user_id)
+
+    def _marks_path(self) -> Path:
+        profile = self._require_profile()
+        if self._owner is None:
+            raise NotConfiguredError("Nobody has signed in yet")
+        return profile.marks_path(self._owner.user_id)
 
     @contextmanager
     def _cache(self) -> Iterator[Connection]:

@@ -7,7 +7,7 @@ call returns nothing or little, or raises a LoraTuiError.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
@@ -66,6 +66,8 @@ class Writers:
         self.report = EngineReport()
         """Both are replaced whole: by the thread that reads the engine's answers, or, while that
         reads nothing, by the one that starts or ends the engine. So a screen may read them."""
+        self.on_marks: Callable[[str], None] = lambda _: None
+        """Called on another thread with a sentence about the file of one's own marks."""
         self.on_change: Callable[[], None] = lambda: None
         """Called on another thread after `harvest` or `report` has changed."""
         self.on_write: Callable[[], None] = lambda: None
@@ -140,6 +142,38 @@ class Writers:
         NotFoundError, AuthenticationError, UnreachableError, BackendError.
         """
         return str(self._ask("cancel_job", job_id=job_id))
+
+    # One's own marks -----------------------------------------------------------------------------
+
+    def toggle_favorite(self, models: Mapping[str, str]) -> tuple[bool, int]:
+        """Make models (id → name) favorites; if all are, none. Whether they are, how many changed.
+
+        As all calls for marks, it raises DiskError where the file can't be written, and UsageError
+        where it must not be: it is of a newer version.
+        """
+        wanted, changed = self._ask("toggle_favorite", models=dict(models))
+        return bool(wanted), int(changed)
+
+    def change_tags(
+        self, models: Mapping[str, str], *, add: Sequence[str] = (), remove: Sequence[str] = ()
+    ) -> None:
+        """Add and remove tags of models (id → name). Raises UsageError for text that is no tag."""
+        self._ask("change_tags", models=dict(models), add=list(add), remove=list(remove))
+
+    def set_note(self, model_id: str, name: str, text: str, *, before: str) -> None:
+        """Write the note of a model, or remove it. Raises UsageError where it is too long.
+
+        Raises CacheError where the note is no longer `before`.
+        """
+        self._ask("set_note", model_id=model_id, name=name, text=text, before=before)
+
+    def move_alias(self, alias: str, model_id: str, name: str) -> None:
+        """Let an alias name a model. Raises UsageError for text that is no alias."""
+        self._ask("move_alias", alias=alias, model_id=model_id, name=name)
+
+    def remove_alias(self, alias: str) -> None:
+        """Let an alias name nothing; its history stays. Raises NotFoundError."""
+        self._ask("remove_alias", alias=alias)
 
     # Downloads ----------------------------------------------------------------------------------
 
@@ -244,10 +278,13 @@ class Writers:
             return self._engine
 
     def _take_event(self, event: Event) -> None:
-        from lora_tui.engine.protocol import CACHE, HARVEST, KEYRING, error_of
+        from lora_tui.engine.protocol import CACHE, HARVEST, KEYRING, MARKS, error_of
 
         if event.name == CACHE:
             self.on_write()
+            return
+        if event.name == MARKS:
+            self.on_marks(str(event.data))
             return
         if event.name == HARVEST:
             error = event.data["error"]

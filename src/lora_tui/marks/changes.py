@@ -46,6 +46,12 @@ def set_favorite(marks: Marks, models: Named, *, wanted: bool) -> list[str]:
     return changed
 
 
+def toggle_favorite(marks: Marks, models: Named) -> tuple[bool, int]:
+    """Make all models favorites; if they all are, none. Whether they are now, how many changed."""
+    wanted = not all(marks.marks_of(model_id).favorite for model_id in models)
+    return wanted, len(set_favorite(marks, models, wanted=wanted))
+
+
 def change_tags(
     marks: Marks, models: Named, *, add: Iterable[str] = (), remove: Iterable[str] = ()
 ) -> dict[str, TagChange]:

@@ -16,6 +16,7 @@ from lora_tui.adapters.weight_facts import WeightFacts, facts_from
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.downloaded import downloaded_to
 from lora_tui.cache.models import get_model
+from lora_tui.cache.own_marks import get_marks
 from lora_tui.cache.runs import get_opinion
 from lora_tui.cache.transfer_queue import ACTIVE, transfers_of
 from lora_tui.cache.weights import get_weights
@@ -26,11 +27,13 @@ from lora_tui.opinion import Opinion, compare_with_rating
 from lora_tui.screens.chart_screen import CHART_ACTIONS, CHART_KEYS, Scrolled
 from lora_tui.screens.choose_files import ChooseFilesScreen
 from lora_tui.screens.export_report import ask_for_report
+from lora_tui.screens.marking import mark
 from lora_tui.screens.metrics_screen import METRICS_KEYS, MetricsScreen
 from lora_tui.screens.snippets import SnippetsScreen
-from lora_tui.widgets.bindings import bound, key_of
+from lora_tui.widgets.bindings import MARK_KEYS, bound, key_of
 from lora_tui.widgets.charts.metric_charts import MetricCharts
 from lora_tui.widgets.file_list import FileList
+from lora_tui.widgets.mark_lines import MarksPanel
 from lora_tui.widgets.model_metadata import AdapterHeader, ModelMetadata
 from lora_tui.widgets.model_page import (
     JobTimeline,
@@ -83,6 +86,7 @@ class ModelScreen(MetricsScreen):
             show=False,
             tooltip="Write the report as a Markdown or HTML file, or copy it",
         ),
+        *MARK_KEYS,
         *CHART_KEYS,
         *METRICS_KEYS,
         bound("model.job", "job", "Job", show=False, tooltip="Show the job that trained it"),
@@ -119,6 +123,7 @@ class ModelScreen(MetricsScreen):
                     reserved=lambda width: len(tiles.lines(width)) + _OTHER_ROWS,
                 )
             with Scrolled(id="facts"):
+                yield MarksPanel(ascii_only=ascii_only)
                 yield OpinionPanel(ascii_only=ascii_only)
                 yield FileList(ascii_only=ascii_only)
                 yield AdapterHeader(ascii_only=ascii_only)
@@ -146,6 +151,8 @@ class ModelScreen(MetricsScreen):
         """Show changes of the cache."""
         if topics & _FACTS:
             self._show_model()
+        if Topic.MARKS in topics:
+            self._show_marks()
         if Topic.CURVES in topics:
             self.read_run()
         if Topic.TRANSFERS in topics:
@@ -172,7 +179,7 @@ class ModelScreen(MetricsScreen):
             return bool(self._model and any(file.sha256 for file in self._model.files))
         if action == "job":
             return bool(self._model and self._model.job)
-        if action in ("serve", "inspect", "report"):
+        if action in ("serve", "inspect", "report", "mark"):
             return self._model is not None
         return True
 
@@ -240,6 +247,11 @@ class ModelScreen(MetricsScreen):
         lines = [f"{file.sha256}  {file.label}" for file in files if file.sha256]
         self.lora.copy("\n".join(lines) + "\n", what="Checksums in the format of sha256sum")
 
+    def action_mark(self, what: str) -> None:
+        """See `marking.mark`."""
+        if self._model is not None:
+            mark(self, what, self._model)
+
     @property
     def scrolled(self) -> Scrolled:
         """The facts if there are two columns, else the whole page."""
@@ -263,11 +275,15 @@ class ModelScreen(MetricsScreen):
         else:
             self.query_one(JobTimeline).show(stages_of(model))
             self.query_one(ModelMetadata).show(model)
+            self._show_marks()
             self._show_files()
             self._show_opinion(self._opinion)
             self._show_weights(self._weights)
             self._read_weights()
         self.refresh_bindings()
+
+    def _show_marks(self) -> None:
+        self.query_one(MarksPanel).show(get_marks(self.db, self.model_id))
 
     def run_read(self) -> None:
         """Judge the run in a thread."""

@@ -35,7 +35,7 @@ from lora_tui.screens.models_text import (
 )
 from lora_tui.screens.table_screen import TableScreen
 from lora_tui.tui.view_state import View, ViewState
-from lora_tui.widgets.bindings import bound, key_of
+from lora_tui.widgets.bindings import MARK_KEYS, bound, key_of
 from lora_tui.widgets.model_columns import MODEL_COLUMNS
 from lora_tui.widgets.model_table import ModelTable
 from lora_tui.widgets.row_view import Rows, RowView
@@ -44,7 +44,7 @@ from lora_tui.widgets.screen_bars import KeyBar, StatusBar, TitleBar
 if TYPE_CHECKING:
     from lora_tui.screens.list_costs import ListCosts
 
-_SHOWN: Final = frozenset({Topic.MODELS, Topic.DATASETS, Topic.CURVES})
+_SHOWN: Final = frozenset({Topic.MODELS, Topic.DATASETS, Topic.CURVES, Topic.MARKS})
 
 
 class ModelsScreen(TableScreen):
@@ -52,7 +52,7 @@ class ModelsScreen(TableScreen):
 
     CLEARS = "models.reset"
     SORT_NAMES, DIRECTIONS, COLUMNS = SORT_NAMES, DIRECTIONS, MODEL_COLUMNS
-    SEARCHED = "name, dataset, base model, description"
+    SEARCHED = "name, dataset, base model, description, tags, notes"
     ABOUT = "All models of the account, from the local cache. Stars: the pipeline's rating, 0 to 5."
     AUTO_FOCUS = "RowView"
     LEAST_WIDTH, LEAST_HEIGHT = 40, 10
@@ -68,9 +68,7 @@ class ModelsScreen(TableScreen):
         bound("models.reverse", "reverse", "Reverse", show=False, tooltip="Reverse the order"),
         bound("models.filter", "filter", "Filter", tooltip="Filter the list"),
         bound(
-            "models.download",
-            "download",
-            "Download",
+            *("models.download", "download", "Download"),
             tooltip="Download the model, or all marked models",
         ),
         bound("models.view", "view", "View", tooltip="Switch between table and cards"),
@@ -88,15 +86,11 @@ class ModelsScreen(TableScreen):
         ),
         bound("models.everything", "everything", "All", show=False, tooltip="Show all models"),
         bound(
-            "models.preview",
-            "preview",
-            "Preview",
+            *("models.preview", "preview", "Preview"),
             tooltip="Show or hide the preview beside or below the list",
         ),
         bound(
-            "models.columns",
-            "columns",
-            "Columns",
+            *("models.columns", "columns", "Columns"),
             show=False,
             tooltip="Choose the columns of the table",
         ),
@@ -111,6 +105,7 @@ class ModelsScreen(TableScreen):
         bound(
             "models.copy_id", "copy_id", "Copy id", show=False, tooltip="Copy the id of the model"
         ),
+        *MARK_KEYS,
     ]
 
     def __init__(self) -> None:
@@ -179,7 +174,7 @@ class ModelsScreen(TableScreen):
         parameters: tuple[object, ...],  # noqa: ARG002 - as Textual calls it
     ) -> bool | None:
         """Offer only actions that apply."""
-        if action in ("download", "copy_id", "compare", "effect"):
+        if action in ("download", "copy_id", "compare", "effect", "mark"):
             return self._shown > 0
         if action == "preview":
             return self._body.has_room_for_preview
@@ -362,6 +357,13 @@ class ModelsScreen(TableScreen):
             download_marked(self, self.rows.marked)
         elif model is not None:
             self.lora.download(model.id, model.name)
+
+    def action_mark(self, what: str) -> None:
+        """See `marking.mark`: for the models marked in the list, else that under the cursor."""
+        from lora_tui.screens.marking import mark
+
+        if self.rows.current is not None:
+            mark(self, what, self.rows.current, self.rows.marked)
 
     def action_compare(self) -> None:
         """Compare the marked models, in the order of the list."""

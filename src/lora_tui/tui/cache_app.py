@@ -155,6 +155,7 @@ class CacheApp(BaseApp):
 
         self.writers.on_change = on_loop(self._engine_changed)
         self.writers.on_write = on_loop(self.poll_cache)
+        self.writers.on_marks = lambda sentence: on_loop(partial(self._tell_of_marks, sentence))()
         self.set_interval(_POLL_SECONDS, self.poll_cache)
         self._announcements.announce_new()
         self._downloads.watch()
@@ -200,6 +201,11 @@ class CacheApp(BaseApp):
         if not report.starting and report.restarts > self._restarts:
             self._restarts = report.restarts
             self._resume_work()
+
+    def _tell_of_marks(self, sentence: str) -> None:
+        """Show what the engine has found out about the file of one's own marks."""
+        if not self._closed and self.is_running:
+            self.notify(sentence, title="Your marks", severity="warning", timeout=12)
 
     def show_engine(self) -> None:
         """Say in the status bars that the engine is starting, waits, or does not run."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from textual.app import App
-from textual.binding import Binding
+from textual.binding import Binding, BindingType
 from textual.keys import key_to_character
 from textual.screen import Screen
 
@@ -52,3 +52,27 @@ def key_of(app: App[Any], name: str) -> str:
     """The key of an action, for a hint: the one that the user has given it."""
     moved = moved_keys(app)
     return app.get_key_display(Binding(keys_of(name, moved)[0], name))
+
+
+MARK_KEYS: Final[tuple[BindingType, ...]] = (
+    bound(
+        *("marks.favorite", "mark('favorite')", "Favorite"),
+        key_display="*",
+        show=False,
+        tooltip="Make it a favorite, or no longer",
+    ),
+    bound(
+        *("marks.tags", "mark('tags')", "Tags"),
+        key_display="#",
+        show=False,
+        tooltip="Edit its tags",
+    ),
+    bound("marks.note", "mark('note')", "Note", show=False, tooltip="Write a note about it"),
+    bound(
+        *("marks.alias", "mark('alias')", "Alias"),
+        key_display="@",
+        show=False,
+        tooltip="Give it an alias such as production, or move one to it",
+    ),
+)
+"""Of the screens that show models; `screens/marking.py` has what they do."""

@@ -20,7 +20,7 @@ from lora_tui.widgets.bindings import bound
 from lora_tui.widgets.cells import fit, fit_ends, normalize_width, wrap
 from lora_tui.widgets.charts.sparkline import area_chart
 from lora_tui.widgets.row_view import Rows, RowView, row_styles
-from lora_tui.widgets.styled_lines import Line, Span, badge_spans, star_spans
+from lora_tui.widgets.styled_lines import Line, Span, badge_spans, favorite_sign, star_spans
 
 MIN_CARD_HEIGHT: Final = 4
 _MIN_CURVE: Final = 4
@@ -100,8 +100,10 @@ def _wrapped_name(
 
 
 def _signs(model: ModelSummary, context: CardContext, is_marked: bool) -> list[Span]:
-    """The signs at the right of the name: downloaded, marked."""
+    """The signs at the right of the name: favorite, downloaded, marked."""
     signs: list[Span] = []
+    if model.favorite:
+        signs.append((f" {favorite_sign(ascii_only=context.ascii_only)}", "name"))
     if model.downloaded:
         signs.append((" v" if context.ascii_only else " ✓", "downloaded"))
     if is_marked:

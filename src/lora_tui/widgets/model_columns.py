@@ -9,11 +9,12 @@ from lora_tui import clock, formats
 from lora_tui.cache.models import ModelSummary, Sort
 from lora_tui.widgets.charts.sparkline import sparkline
 from lora_tui.widgets.row_columns import Column, ColumnSet, RenderContext
-from lora_tui.widgets.styled_lines import Span, badge_spans, star_spans
+from lora_tui.widgets.styled_lines import Span, badge_spans, favorite_sign, star_spans
 
 
-def _name(model: ModelSummary, _context: RenderContext) -> Sequence[Span]:
-    return [(model.name, "name")]
+def _name(model: ModelSummary, context: RenderContext) -> Sequence[Span]:
+    sign = f"{favorite_sign(ascii_only=context.ascii_only)} " if model.favorite else ""
+    return [(sign + model.name, "name")]
 
 
 def _stars(model: ModelSummary, context: RenderContext) -> Sequence[Span]:

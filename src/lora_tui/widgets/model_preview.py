@@ -17,6 +17,7 @@ from lora_tui.widgets.bindings import key_of
 from lora_tui.widgets.cells import fit, normalize_width, wrap
 from lora_tui.widgets.charts.curve_plot import PlotStyle, draw_curve, legend
 from lora_tui.widgets.file_list import FilesState, file_lines
+from lora_tui.widgets.mark_lines import mark_lines
 from lora_tui.widgets.model_page import metrics_of, opinion_lines
 from lora_tui.widgets.styled_lines import (
     Line,
@@ -41,6 +42,8 @@ _TWO_COLUMNS: Final = 90
 _FIGURES_WIDTH: Final = 46
 _LEAST_CHART: Final = 8
 _MOST_CHART: Final = 22
+_MOST_MARKS: Final = 6
+"""Lines of one's own marks."""
 _BLANK: Final[Line] = (("", "muted"),)
 
 
@@ -108,6 +111,7 @@ def preview_lines(
     """
     head = [
         *_header(preview.model, width, ascii_only),
+        *mark_lines(preview.marks, width, _MOST_MARKS, ascii_only=ascii_only),
         _BLANK,
         *_tiles(preview, width, ascii_only),
         _BLANK,
@@ -139,6 +143,7 @@ def preview_columns(
     """At most `height` lines for a wide and low pane: header and metrics, beside them the curve."""
     figures = [
         *_header(preview.model, _FIGURES_WIDTH, ascii_only),
+        *mark_lines(preview.marks, _FIGURES_WIDTH, _MOST_MARKS, ascii_only=ascii_only),
         _BLANK,
         *_tiles(preview, _FIGURES_WIDTH, ascii_only),
     ][:height]

@@ -32,6 +32,11 @@ def star_spans(score: int | None, *, ascii_only: bool = False) -> list[Span]:
     return [(text[:earned], "stars"), (text[earned:], "faint")]
 
 
+def favorite_sign(*, ascii_only: bool = False) -> str:
+    """The sign of one's own favorites, which are not rated by it."""
+    return "<3" if ascii_only else "♥"
+
+
 def badge_spans(convergence: str, *, shape: bool = True, ascii_only: bool = False) -> list[Span]:
     """The convergence, with its symbol unless `shape` is false."""
     symbol, style = _SHAPES.get(convergence, ("·", "faint"))
