@@ -135,11 +135,12 @@ class MarksFile:
 
     def _settled(self) -> tuple[Parsed, str]:
         """Like `_parse`, once nobody has written the file for SETTLES_SECONDS."""
+        began = time.monotonic()
         while True:
             try:
                 return self._parse()
             except DamagedMarksError:
-                if not self._is_fresh():
+                if not self._is_fresh() or time.monotonic() - began > SETTLES_SECONDS:
                     raise
             time.sleep(_PAUSE)
 
