@@ -5,13 +5,17 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
+import sys
 from pathlib import Path
 
 import pytest
 
 from lora_tui.cache.model_columns import MODEL_COLUMNS
 from lora_tui.sandbox import Sandbox
+from lora_tui.text import cell_width
 from tests.conftest import Run
+from tests.pseudo_terminal import open_terminal
 
 
 @pytest.fixture
@@ -114,3 +118,18 @@ def test_any_column_is_an_order_which_the_table_shows(synced: object, run: Run) 
     ran = run("list", "--sort", "lerning-rate")
     assert ran.code == 2
     assert "Did you mean learning_rate" in ran.err
+
+
+def test_the_table_fits_a_terminal_and_keeps_what_was_asked_for(synced: object, run: Run) -> None:
+    command = [sys.executable, "-m", "lora_tui", "list", "--sort", "rank", "--limit", "3"]
+    terminal = open_terminal(command, dict(os.environ), size=(80, 24))
+    assert terminal.end() == 0
+    heading, *rows, _ = bytes(terminal.written).decode().splitlines()
+    assert heading.split()[-1] == "RANK"
+    assert "CONVERGENCE" not in heading
+    names = [model["name"] for model in run("list", "--sort", "rank", "--json").data["models"]]
+    for row, name in zip(rows, names, strict=False):
+        assert cell_width(row) <= 80
+        assert name[-10:] in row
+    piped = run("list", "--sort", "rank").out.splitlines()
+    assert {"ID", "CONVERGENCE", "DATASET", "COST", "RANK"} <= {*piped[0].split()}

@@ -111,7 +111,7 @@ MODEL_COLUMNS: Final = (
                 Kind.NUMBER, "v.best_validation", -1, is_loss=True),
     ModelColumn("best_validation_step", "Best step", "step of the lowest validation loss",
                 Kind.NUMBER, "v.best_validation_step"),
-    ModelColumn("validation_gap", "Gap", "last validation loss minus final training loss",
+    ModelColumn("validation_gap", "Gap", "last validation minus final training loss",
                 Kind.NUMBER, "v.last_validation - v.final_loss", is_loss=True),
     ModelColumn("perplexity", "Perpl.", "perplexity", Kind.NUMBER, "v.perplexity", -1),
     ModelColumn("rank", "Rank", "rank of the adapter", Kind.WHOLE, "v.rank"),

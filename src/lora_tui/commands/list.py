@@ -25,7 +25,7 @@ _TABLE: Final = (
     Column("RATING", 90),
     Column("CONVERGENCE", 50),
     Column("NAME", 95, least=14, most=_WIDEST),
-    Column("DATASET", 60, least=8, most=_WIDEST),
+    Column("DATASET", 60, least=12, most=_WIDEST),
     Column("CREATED", 84),
     Column("LOSS", 85),
     Column("COST", 40),
@@ -119,7 +119,8 @@ def _text(
         lines = [value[1:] for value in values]
         if context.arguments.csv:
             return list_columns.csv_text(columns, lines), len(values)
-        return list_columns.table_text(context, columns, lines), len(values)
+        adds = (context.arguments.columns or "+").strip().startswith("+")
+        return list_columns.table_text(context, columns, lines, adds=adds), len(values)
     found = models.select_models(db, query, offset=offset, limit=limit)
     _check_number(db, len({model.id for model in found}), expected)
     return _csv(found) if context.arguments.csv else _table(context, found), len(found)

@@ -25,7 +25,11 @@ USUAL_CSV: Final = (
 """Those of the CSV."""
 _SHORT_ID: Final = 8
 _WIDEST: Final = 40
-_IMPORTANCE: Final = {"id": 100, "name": 95}
+_IMPORTANCE: Final = {
+    **{"id": 100, "name": 95, "stars": 70, "final_loss": 65, "created_at": 64},
+    **{"dataset": 60, "convergence": 50, "cost": 40},
+}
+"""Of the usual columns, where others are added: those that somebody named matter more."""
 
 
 def chosen_columns(names: str, usual: Sequence[str]) -> list[ModelColumn]:
@@ -59,15 +63,25 @@ def print_help(context: Context) -> None:
 
 
 def table_text(
-    context: Context, columns: Sequence[ModelColumn], rows: Sequence[Sequence[Any]]
+    context: Context,
+    columns: Sequence[ModelColumn],
+    rows: Sequence[Sequence[Any]],
+    *,
+    adds: bool,
 ) -> str:
-    """The table; `rows` have a value for each column."""
+    """The table; `rows` have a value for each column. `adds`: the first ones are the usual ones."""
     ascii_only = style_of(context).ascii_only
     cells = [
         [_cell(column, value, ascii_only) for column, value in zip(columns, row, strict=True)]
         for row in rows
     ]
-    table = [_table_column(column, place) for place, column in enumerate(columns)]
+    table = [
+        _table_column(
+            column,
+            _IMPORTANCE[column.name] if adds and place < len(USUAL) else max(1, 94 - place),
+        )
+        for place, column in enumerate(columns)
+    ]
     return "".join(f"{line}\n" for line in table_lines(table, cells, width_of(context)))
 
 
@@ -108,11 +122,9 @@ def _cell(column: ModelColumn, value: Any, ascii_only: bool) -> str:
     return text[:_SHORT_ID] if column.name == "id" else text
 
 
-def _table_column(column: ModelColumn, place: int) -> Column:
+def _table_column(column: ModelColumn, importance: int) -> Column:
     heading = column.title.upper()
-    importance = _IMPORTANCE.get(column.name, max(1, 90 - place))
     if column.kind in (Kind.TEXT, Kind.TAGS) and column.name != "id":
-        return Column(heading, importance, least=min(14, _WIDEST), most=_WIDEST)
-    return Column(heading, importance, right=column.kind.is_number and column.kind not in (
-        Kind.STARS, Kind.MOMENT
-    ))  # fmt: skip
+        return Column(heading, importance, least=12, most=_WIDEST)
+    right = column.kind.is_number and column.kind not in (Kind.STARS, Kind.MOMENT)
+    return Column(heading, importance, right=right)
