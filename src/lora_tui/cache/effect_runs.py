@@ -9,7 +9,7 @@ from math import isfinite
 from typing import Any, Final, NamedTuple
 
 from lora_tui import formats
-from lora_tui.cache.column_text import text_of
+from lora_tui.cache.column_text import data_of, text_of
 from lora_tui.cache.model_columns import Kind, ModelColumn, column_of, values_of
 from lora_tui.cache.model_list import ModelList
 from lora_tui.cache.model_query import ModelQuery
@@ -78,6 +78,7 @@ def variable_of(column: ModelColumn) -> Variable:
         is_loss=column.name in _LOSSES,
         is_training=column.name in _TRAINING,
         ticks_as_text=column.kind in (Kind.MOMENT, Kind.SIZE),
+        data=partial(_timestamp, column) if column.kind is Kind.MOMENT else float,
     )
 
 
@@ -143,3 +144,7 @@ def _date(column: ModelColumn, value: float) -> str:
         return text_of(column, round(value))
     except (OverflowError, ValueError):
         return formats.NO_VALUE
+
+
+def _timestamp(column: ModelColumn, value: float) -> Any:
+    return data_of(column, round(value))

@@ -47,14 +47,19 @@ def stratum_cells(effect: Effect, stratum: Stratum) -> tuple[str, ...]:
 
 
 def csv_rows(effect: Effect) -> list[tuple[Any, ...]]:
-    """The lines as numbers; see `CSV_NAMES`."""
-    return [
-        (
-            *(line.label, line.runs, line.median, line.best(effect.y.better)),
-            *(line.low_quartile, line.high_quartile, line.least, line.greatest),
+    """The lines as numbers, or timestamps; see `CSV_NAMES`."""
+    data = effect.y.data
+    rows = []
+    for line in effect.lines:
+        best = line.best(effect.y.better)
+        rest = (line.low_quartile, line.high_quartile, line.least, line.greatest)
+        rows.append(
+            (
+                *(line.label, line.runs, data(line.median), None if best is None else data(best)),
+                *map(data, rest),
+            )
         )
-        for line in effect.lines
-    ]
+    return rows
 
 
 def effect_data(effect: Effect) -> dict[str, Any]:
@@ -78,7 +83,7 @@ def effect_data(effect: Effect) -> dict[str, Any]:
             {
                 "value": stratum.label,
                 "runs": stratum.runs,
-                "median": stratum.median,
+                "median": effect.y.data(stratum.median),
                 "correlation": _correlation(stratum.correlation),
             }
             for stratum in effect.strata

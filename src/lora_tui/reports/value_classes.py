@@ -10,7 +10,7 @@ import math
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from lora_tui import formats
 
@@ -37,6 +37,8 @@ class Variable(NamedTuple):
     """Whether it comes from the training loss, which overfitting improves."""
     ticks_as_text: bool = False
     """Whether an axis writes its ticks by `text`, as those of dates and sizes."""
+    data: Callable[[float], Any] = float
+    """A number of it in JSON and CSV."""
 
     @property
     def words(self) -> str:

@@ -49,6 +49,8 @@ _SHADES: Final = ("axis", "raw", "training", "strong")
 _LARGEST: Final = 1e150
 """Larger numbers are drawn at this one, so that differences of two are numbers too."""
 _TICK_CELLS: Final = 12
+_LEAST_NAME: Final = 6
+"""Cells of a text below its column, and of the gap after it."""
 _FEW_VALUES: Final = 12
 """Values across that are ticks themselves."""
 _MOST_SEARCHED: Final = 20_000
@@ -296,12 +298,16 @@ def _bottom_ticks(placed: Placed, across: Scale, width: int, *, ascii_only: bool
     """The texts of the axis; the values themselves where there are few of them; else round ones."""
     axis = placed.x
     if axis.names:
-        room = max(3, width // len(axis.names) - 2)
-        labels = (fit_ends(name, min(room, cell_len(name)), ascii_only=ascii_only)
-                  for name in axis.names)  # fmt: skip
+        stride = -(-len(axis.names) * _LEAST_NAME // width)  # of very many only some have room
+        places = range(0, len(axis.names), stride)
+        room = max(_LEAST_NAME, width * stride // len(axis.names)) - 2
+        labels = [
+            fit_ends(name, min(room, cell_len(name)), ascii_only=ascii_only)
+            for name in (axis.names[place] for place in places)
+        ]
         # a wide character would shift all labels right of it
         narrow = [label if cell_len(label) == len(label) else "?" for label in labels]
-        return Ticks(tuple(map(float, range(len(axis.names)))), tuple(narrow))
+        return Ticks(tuple(map(float, places)), tuple(narrow))
     values = sorted(set(islice(placed.points.xs, _MOST_SEARCHED)))
     if len(placed.points.xs) <= _MOST_SEARCHED and len(values) <= _FEW_VALUES:
         values = [value for value in values if across.low <= value <= across.high]
