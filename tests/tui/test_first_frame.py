@@ -69,7 +69,7 @@ LATER = (
 )
 STYLES = {"base_app.tcss", "models.tcss"}
 """Those of dialogs and forms are parsed with the first of them; those of a screen, with it."""
-SHOWN = {"models", "models_body", "models_text", "table_screen"}
+SHOWN = {"models", "models_body", "models_keys", "models_text", "table_screen"}
 """The list and its parts, and what every screen is made of."""
 
 

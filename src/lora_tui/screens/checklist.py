@@ -17,9 +17,9 @@ Choice = TypeVar("Choice")
 
 CHECKLIST_KEYS: Final[tuple[BindingType, ...]] = (
     bound("dialog.keep", "dismiss(None)", "Apply", priority=True, show=False),
-    bound("dialog.undo", "restore", "Undo the changes", priority=True, show=False),
-    bound("list.down", "cursor(1)", "Next", priority=True, show=False),
-    bound("list.up", "cursor(-1)", "Previous", priority=True, show=False),
+    bound("dialog.undo", "restore", "Undo the changes", show=False),
+    bound("list.down", "cursor(1)", "Next", show=False),
+    bound("list.up", "cursor(-1)", "Previous", show=False),
 )
 """For the BINDINGS of a form, which adds the one of `choose` in its own words."""
 
@@ -49,6 +49,7 @@ class ChecklistScreen(ListForm[None], Generic[Choice]):
 
     def action_choose(self) -> None:
         """Select or deselect the highlighted line."""
+        self.narrow()
         index = self.query_one(OptionList).highlighted
         if index is not None:
             self.toggle(index)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar
 
 from textual import events, on
 from textual.app import ComposeResult
@@ -12,16 +12,12 @@ from textual.content import Content
 from textual.widgets import Input, Label, OptionList
 from textual.widgets.option_list import Option
 
-from lora_tui.config.keys import keys_of
 from lora_tui.screens.checklist import CHECKLIST_KEYS, ChecklistScreen
 from lora_tui.screens.list_form import letters
-from lora_tui.widgets.bindings import bound, moved_keys
+from lora_tui.widgets.bindings import bound
 from lora_tui.widgets.cells import fit
 from lora_tui.widgets.forms import Dialog, TypedLine
 from lora_tui.widgets.row_columns import Column, ColumnSet
-
-_OWN_KEYS: Final = ("list.down", "list.up", "columns.automatic", "models.columns")
-"""While nothing is typed these keys are no letters."""
 
 
 class ColumnScreen(ChecklistScreen[tuple[str, ...]]):
@@ -31,11 +27,11 @@ class ColumnScreen(ChecklistScreen[tuple[str, ...]]):
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        bound("models.columns", "dismiss(None)", "Apply", priority=True, show=False),
-        bound("columns.automatic", "automatic", "Choose automatically", priority=True, show=False),
-        bound("dialog.choose", "choose", "Select or deselect", priority=True, show=False),
-        bound("list.page_down", "page(1)", "Next page", priority=True, show=False),
-        bound("list.page_up", "page(-1)", "Previous page", priority=True, show=False),
+        bound("models.columns", "dismiss(None)", "Apply", show=False),
+        bound("columns.automatic", "automatic", "Choose automatically", show=False),
+        bound("dialog.choose", "choose", "Select or deselect", show=False),
+        bound("list.page_down", "page(1)", "Next page", show=False),
+        bound("list.page_up", "page(-1)", "Previous page", show=False),
         *CHECKLIST_KEYS,
     ]
 
@@ -51,15 +47,15 @@ class ColumnScreen(ChecklistScreen[tuple[str, ...]]):
         self._choices: list[Column[Any]] = list(columns.all_columns[1:])  # the first always shows
         self._shown = self._choices
         """Those that contain what was typed."""
+        self._narrowed_by = ""
         self._best = frozenset(shown)
         self._chosen: set[str] | None = set(before) or None
 
     def compose(self) -> ComposeResult:
         """One line per column."""
-        moved = moved_keys(self.app)
         yield Dialog(
             Label(self._mode(), id="columns-mode", classes="dialog-heading"),
-            TypedLine(id="typed", keys=[key for name in _OWN_KEYS for key in keys_of(name, moved)]),
+            TypedLine(id="typed", bindings=self.BINDINGS),
             OptionList(*(Option(column.label) for column in self._shown)),
             title="Columns",
             keys=[
@@ -80,8 +76,12 @@ class ColumnScreen(ChecklistScreen[tuple[str, ...]]):
         self.call_after_refresh(self.while_alive(self._draw))
 
     @on(Input.Changed)
-    def _typed(self, event: Input.Changed) -> None:
-        wanted = letters(event.value)
+    def narrow(self) -> None:
+        """See `ListForm.narrow`."""
+        typed = self.query_one(TypedLine).value
+        if typed == self._narrowed_by:
+            return
+        self._narrowed_by, wanted = typed, letters(typed)
         self._shown = [
             column
             for column in self._choices

@@ -15,8 +15,15 @@ def letters(text: str) -> str:
 class ListForm(Modal[Answer]):
     """Put `list.down` and `list.up` with `cursor(1)` and `cursor(-1)` into BINDINGS."""
 
+    def narrow(self) -> None:
+        """Show what contains the typed letters, in a form that is narrowed by typing.
+
+        Actions call it first: the message of the change may come after the next key.
+        """
+
     def action_cursor(self, lines: int) -> None:
         """Move the cursor of the list down (1) or up (-1)."""
+        self.narrow()
         listing = self.query_one(OptionList)
         if lines > 0:
             listing.action_cursor_down()
@@ -25,6 +32,7 @@ class ListForm(Modal[Answer]):
 
     def action_page(self, pages: int) -> None:
         """Move the cursor of the list by a page."""
+        self.narrow()
         listing = self.query_one(OptionList)
         if pages > 0:
             listing.action_page_down()  # type: ignore[no-untyped-call]

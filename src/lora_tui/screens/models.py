@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, ClassVar, Final
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from textual import events, on
 from textual.app import ComposeResult
@@ -16,6 +16,7 @@ from lora_tui.cache.models import (
     ModelList,
     ModelQuery,
     ModelSummary,
+    Sort,
     count_models,
     names_of,
     natural_direction,
@@ -24,6 +25,7 @@ from lora_tui.cache.models import (
 from lora_tui.config.keys import keys_of
 from lora_tui.reports import MAX_COMPARED, MIN_COMPARED
 from lora_tui.screens.models_body import ModelsBody
+from lora_tui.screens.models_keys import MODEL_KEYS
 from lora_tui.screens.models_text import (
     DIRECTIONS,
     LAST_VIEW,
@@ -35,7 +37,7 @@ from lora_tui.screens.models_text import (
 )
 from lora_tui.screens.table_screen import TableScreen
 from lora_tui.tui.view_state import View, ViewState
-from lora_tui.widgets.bindings import MARK_KEYS, bound, key_of
+from lora_tui.widgets.bindings import key_of
 from lora_tui.widgets.model_columns import MODEL_COLUMNS
 from lora_tui.widgets.model_table import ModelTable
 from lora_tui.widgets.row_view import Rows, RowView
@@ -43,6 +45,7 @@ from lora_tui.widgets.screen_bars import KeyBar, StatusBar, TitleBar
 
 if TYPE_CHECKING:
     from lora_tui.screens.list_costs import ListCosts
+    from lora_tui.screens.slow_order import SlowOrder
 
 _SHOWN: Final = frozenset({Topic.MODELS, Topic.DATASETS, Topic.CURVES, Topic.MARKS})
 
@@ -56,57 +59,7 @@ class ModelsScreen(TableScreen):
     ABOUT = "All models of the account, from the local cache. Stars: the pipeline's rating, 0 to 5."
     AUTO_FOCUS = "RowView"
     LEAST_WIDTH, LEAST_HEIGHT = 40, 10
-    BINDINGS: ClassVar[list[BindingType]] = [
-        bound(
-            "models.reset", "reset", "Clear", tooltip="Clear the search, the filters or the marks"
-        ),
-        bound(
-            "models.mark_again", "mark_again", "Mark again", tooltip="Undo the clearing of marks"
-        ),
-        bound("models.search", "search", "Search", key_display="/", tooltip="Search as you type"),
-        bound("models.sort", "sort", "Sort", tooltip="Choose the order of the list"),
-        bound("models.reverse", "reverse", "Reverse", show=False, tooltip="Reverse the order"),
-        bound("models.filter", "filter", "Filter", tooltip="Filter the list"),
-        bound(
-            *("models.download", "download", "Download"),
-            tooltip="Download the model, or all marked models",
-        ),
-        bound("models.view", "view", "View", tooltip="Switch between table and cards"),
-        bound(
-            "models.views",
-            "views",
-            "Views",
-            show=False,
-            tooltip="Choose, save, rename or delete a view: order, filters and columns",
-        ),
-        bound(
-            *("models.saved", "views", "Saved view"),
-            show=False,
-            tooltip="Show one of the first nine saved views",
-        ),
-        bound("models.everything", "everything", "All", show=False, tooltip="Show all models"),
-        bound(
-            *("models.preview", "preview", "Preview"),
-            tooltip="Show or hide the preview beside or below the list",
-        ),
-        bound(
-            *("models.columns", "columns", "Columns"),
-            show=False,
-            tooltip="Choose the columns of the table",
-        ),
-        bound(
-            "models.compare", "compare", "Compare", show=False, tooltip="Compare the marked models"
-        ),
-        bound(
-            *("models.effect", "effect", "Effect"),
-            show=False,
-            tooltip="Show what a hyperparameter did over the models of the list",
-        ),
-        bound(
-            "models.copy_id", "copy_id", "Copy id", show=False, tooltip="Copy the id of the model"
-        ),
-        *MARK_KEYS,
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = [*MODEL_KEYS]
 
     def __init__(self) -> None:
         super().__init__()
@@ -119,6 +72,10 @@ class ModelsScreen(TableScreen):
         """Whether comparing, clearing and its undoing were offered when the keys were drawn."""
         self._unmarked: frozenset[str] = frozenset()
         """The marks that were cleared last, to restore them."""
+        self._slow: SlowOrder | None = None
+        """Sorts by columns that have no index."""
+        self._shown_query = self.model_query
+        """What the list shows; it differs from `model_query` while that is being sorted."""
         self._is_first_sync = True
         self._costs: ListCosts | None = None
         self._values: tuple[str, ...] = ()
@@ -189,7 +146,8 @@ class ModelsScreen(TableScreen):
     @property
     def _can_reset(self) -> bool:
         """Whether there is a search, a filter or a mark to clear."""
-        return not self.model_query.is_everything or bool(self.rows.marked)
+        narrowed = self._is_sorting or not self.model_query.is_everything
+        return narrowed or bool(self.rows.marked)
 
     def on_resize(self, event: events.Resize) -> None:  # noqa: ARG002 - as Textual calls it
         """Show the preview if the terminal is wide enough."""
@@ -199,8 +157,9 @@ class ModelsScreen(TableScreen):
         """Show changes of the cache."""
         self.query_one(StatusBar).update_from_cache()
         if topics & _SHOWN:
-            if self._costs is not None:
-                self._costs.forget()
+            for kept in (self._costs, self._slow):
+                if kept is not None:
+                    kept.forget()
             self.refresh_list()
         elif topics & {Topic.SYNC, Topic.JOBS}:
             self._refresh_states(self.rows.total)
@@ -211,7 +170,26 @@ class ModelsScreen(TableScreen):
         """Read the list again; the cursor stays on its model."""
         query = self.model_query
         self._take_columns()
-        self._list = models = ModelList(self.db, query)
+        if is_indexed(query.sort):
+            if self._slow is not None:
+                self._slow.cancel()
+            self._show_found(ModelList(self.db, query), query)
+            return
+        if self._slow is None:
+            from lora_tui.screens.slow_order import SlowOrder  # late: seldom needed
+
+            self._slow = SlowOrder(self, self._show_found)
+        found = self._slow.list_of(query)
+        if found is not None:
+            self._show_found(found, query)
+        elif self._list is None:  # the first frame does not wait
+            newest = query._replace(sort=Sort.CREATED, reverse=False)
+            self._show_found(ModelList(self.db, newest), newest)
+        else:
+            self._refresh_states(self.rows.total)
+
+    def _show_found(self, models: ModelList, query: ModelQuery) -> None:
+        self._list, self._shown_query = models, query
         total = models.total
         self._everything = total if query.is_everything else count_models(self.db, ModelQuery())
         if self.rows.marked:  # models that were deleted lose their marks
@@ -222,6 +200,11 @@ class ModelsScreen(TableScreen):
         self._show_list(self.view)
         self._sum_costs(query, total)
         self._refresh_states(total)
+
+    @property
+    def _is_sorting(self) -> bool:
+        """Whether another order than that of the list is being sorted."""
+        return self._shown_query != self.model_query
 
     def _sum_costs(self, query: ModelQuery, total: int) -> None:
         """Sum up what the models of a narrowed list cost."""
@@ -239,9 +222,12 @@ class ModelsScreen(TableScreen):
     def action_reset(self) -> None:
         """Clear the search; if there is none, the filters; if there are none, the marks.
 
-        What the last run has left is cleared at once, as the title says.
+        What the last run has left is cleared at once, as the title says. The first press while
+        another order is being sorted cancels that.
         """
-        if self._origin == LAST_VIEW:
+        if self._is_sorting:
+            self.ask(self._shown_query)
+        elif self._origin == LAST_VIEW:
             self.show_query(self.model_query.unfiltered)
         elif self.model_query.search:
             self.search_bar.clear()
@@ -406,7 +392,7 @@ class ModelsScreen(TableScreen):
     def _show_list(self, view: RowView[ModelSummary]) -> None:
         if self._list is None:
             return
-        query = self.model_query
+        query = self._shown_query
         view.reload(
             self._list.total,
             sort=query.sort,
@@ -427,6 +413,13 @@ class ModelsScreen(TableScreen):
         if self._list is None:
             return ()
         return summaries(self.db, self._list.window(offset, limit), self._values)
+
+    @property
+    def orders(self) -> Mapping[Any, tuple[str, tuple[str, str]]]:
+        """See `TableScreen.orders`: the indexed ones, then all other columns."""
+        from lora_tui.screens.model_orders import other_orders  # late: not for the first frame
+
+        return {**super().orders, **other_orders()}
 
     @property
     def list_query(self) -> ModelQuery:
@@ -451,7 +444,10 @@ class ModelsScreen(TableScreen):
         query, state = self.model_query, get_sync_state(self.db)
         self._is_first_sync = state.last_success is None
         title = self.query_one(TitleBar)
-        title.detail = "" if query.is_everything else self._narrowed_text(query)
+        if self._is_sorting and self._slow is not None:
+            title.detail = self._slow.text
+        else:
+            title.detail = "" if query.is_everything else self._narrowed_text(query)
         title.aside = self.order_text
         self.show_banner(state)
         loading = total == 0 and query.is_everything and self.is_loading(state)

@@ -3,66 +3,99 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from enum import StrEnum
-from typing import ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Final
 
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.content import Content
-from textual.widgets import OptionList
+from textual.widgets import Input, OptionList
 from textual.widgets.option_list import Option
 
-from lora_tui.screens.list_form import ListForm
+from lora_tui.screens.list_form import ListForm, letters
 from lora_tui.widgets.bindings import bound
-from lora_tui.widgets.forms import Dialog
+from lora_tui.widgets.cells import fit
+from lora_tui.widgets.forms import Dialog, TypedLine
 
-Sort = TypeVar("Sort", bound=StrEnum)
+_NAME_WIDTH: Final = 21
 
 
-class SortMenu(ListForm[Sort | None], Generic[Sort]):
-    """Answers the chosen order, or None."""
+class SortMenu(ListForm[str | None]):
+    """Answers the chosen order, or None. What is typed narrows the list."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         bound("dialog.close", "dismiss(None)", "Close", show=False),
         bound("models.sort", "dismiss(None)", "Close", show=False),
+        bound("list.open", "choose", "Sort by it", show=False),
         bound("list.down", "cursor(1)", "Next", show=False),
         bound("list.up", "cursor(-1)", "Previous", show=False),
+        bound("list.page_down", "page(1)", "Next page", show=False),
+        bound("list.page_up", "page(-1)", "Previous page", show=False),
     ]
 
     def __init__(
         self,
-        current: Sort,
-        names: Mapping[Sort, str],
-        directions: Mapping[Sort, tuple[str, str]],
+        current: str,
+        orders: Mapping[Any, tuple[str, tuple[str, str]]],
         *,
         reverse: bool,
     ) -> None:
-        """`directions`: in words, of each order and of its reverse."""
+        """`orders`: each in words, with its direction in words and the reverse of that."""
         super().__init__()
         self._current, self._reverse = current, reverse
-        self._names, self._directions = names, directions
-        self._sorts = list(names)
+        self._orders = orders
+        self._shown = list(orders)
+        self._narrowed_by = ""
 
     def compose(self) -> ComposeResult:
         """One line per order; the current one is marked."""
-        options = []
-        for sort in self._sorts:
-            chosen = sort is self._current
-            mark = ("*" if self.app.has_class("-ascii") else "●") if chosen else " "
-            direction = self._directions[sort][int(chosen and self._reverse)]
-            text = f"{mark} {self._names[sort]:<13} {direction}"
-            options.append(Option(Content(text), id=sort.value))
         yield Dialog(
-            OptionList(*options, markup=False),
+            TypedLine(id="typed", bindings=self.BINDINGS),
+            OptionList(*(Option(self._line(sort)) for sort in self._shown), markup=False),
             title="Sort by",
             note="choose again to reverse",
         )
 
     def on_mount(self) -> None:
         """Start at the current order."""
-        self.query_one(OptionList).highlighted = self._sorts.index(self._current)
+        listing = self.query_one(OptionList)
+        listing.can_focus = False
+        if self._current in self._shown:
+            listing.highlighted = self._shown.index(self._current)
+        self.query_one(TypedLine).focus()
+
+    def action_choose(self) -> None:
+        """Answer the order under the cursor."""
+        self.narrow()
+        place = self.query_one(OptionList).highlighted
+        if place is not None:
+            self.dismiss(self._shown[place])
+
+    @on(Input.Changed)
+    def narrow(self) -> None:
+        """See `ListForm.narrow`."""
+        typed = self.query_one(TypedLine).value
+        if typed == self._narrowed_by:
+            return
+        self._narrowed_by, wanted = typed, letters(typed)
+        self._shown = [
+            sort
+            for sort, (words, _) in self._orders.items()
+            if wanted in letters(words) or wanted in letters(str(sort).replace("_", ""))
+        ]
+        listing = self.query_one(OptionList)
+        listing.clear_options()
+        listing.add_options([Option(self._line(sort)) for sort in self._shown])
+        current = self._shown.index(self._current) if self._current in self._shown else 0
+        listing.highlighted = (0 if wanted else current) if self._shown else None
 
     @on(OptionList.OptionSelected)
     def _chosen(self, event: OptionList.OptionSelected) -> None:
-        self.dismiss(self._sorts[event.option_index])
+        self.dismiss(self._shown[event.option_index])
+
+    def _line(self, sort: str) -> Content:
+        words, directions = self._orders[sort]
+        is_chosen = sort == self._current
+        mark = ("*" if self.app.has_class("-ascii") else "●") if is_chosen else " "
+        direction = directions[int(is_chosen and self._reverse)]
+        return Content(f"{mark} {fit(words, _NAME_WIDTH)} {direction}")

@@ -18,8 +18,8 @@ from lora_tui.widgets.screen_bars import StatusBar, TitleBar
 from lora_tui.widgets.states import OfflineBanner, StatePanel
 
 if TYPE_CHECKING:
-    from lora_tui.cache.job_query import JobQuery, JobSort
-    from lora_tui.cache.model_query import ModelQuery, Sort
+    from lora_tui.cache.job_query import JobQuery
+    from lora_tui.cache.model_query import ModelQuery
     from lora_tui.widgets.row_columns import ColumnSet
     from lora_tui.widgets.search_bar import SearchBar
 
@@ -97,7 +97,17 @@ class TableScreen(CacheScreen):
     def order_text(self) -> str:
         """The order of the list: `Date, newest first`."""
         query = self.list_query
-        return f"{self.SORT_NAMES[query.sort]}, {self.DIRECTIONS[query.sort][int(query.reverse)]}"
+        usual = query.sort in self.SORT_NAMES
+        name, directions = self._usual_order(query.sort) if usual else self.orders[query.sort]
+        return f"{name}, {directions[int(query.reverse)]}"
+
+    @property
+    def orders(self) -> Mapping[Any, tuple[str, tuple[str, str]]]:
+        """All orders: each in words, with its direction and the reverse of that."""
+        return {sort: self._usual_order(sort) for sort in self.SORT_NAMES}
+
+    def _usual_order(self, sort: str) -> tuple[str, tuple[str, str]]:
+        return self.SORT_NAMES[sort], self.DIRECTIONS[sort]
 
     @property
     def is_searching(self) -> bool:
@@ -130,15 +140,14 @@ class TableScreen(CacheScreen):
     def action_sort(self) -> None:
         """Choose an order."""
 
-        def chosen(sort: Sort | JobSort | None) -> None:
+        def chosen(sort: str | None) -> None:
             if sort is not None:
                 self._sort(sort)
 
         from lora_tui.screens.sort_menu import SortMenu
 
-        menu: SortMenu[Any] = SortMenu(
-            self.list_query.sort, self.SORT_NAMES, self.DIRECTIONS, reverse=self.list_query.reverse
-        )
+        query = self.list_query
+        menu = SortMenu(query.sort, self.orders, reverse=query.reverse)
         self.app.push_screen(menu, self.while_alive(chosen))
 
     def action_reverse(self) -> None:
@@ -167,13 +176,12 @@ class TableScreen(CacheScreen):
 
     @on(RowTable.SortChosen)
     def _heading_clicked(self, event: RowTable.SortChosen) -> None:
-        if event.sort in self.SORT_NAMES:
-            self._sort(event.sort)
+        self._sort(event.sort)
 
-    def _sort(self, sort: Any) -> None:
+    def _sort(self, sort: str) -> None:
         """Sort by this; in reverse if the list is already sorted by it."""
-        reverse = not self.list_query.reverse if sort is self.list_query.sort else False
-        self.ask(self.list_query._replace(sort=sort, reverse=reverse))
+        reverse = not self.list_query.reverse if sort == self.list_query.sort else False
+        self.ask(self.list_query._replace(sort=sort, reverse=reverse))  # type: ignore[arg-type]
 
     def on_search_bar_changed(self) -> None:
         """Narrow the list with each letter."""

@@ -32,6 +32,7 @@ from lora_tui.widgets.bindings import key_of
 from lora_tui.widgets.states import TooSmall
 
 if TYPE_CHECKING:
+    from lora_tui.errors import LoraTuiError
     from lora_tui.tui.cache_app import CacheApp
 
 Answer = TypeVar("Answer")
@@ -227,9 +228,10 @@ class CacheScreen(BaseScreen[None]):
         then: Callable[[Found], None],
         *,
         exclusive: str,
+        failed: Callable[[LoraTuiError], None] | None = None,
     ) -> None:
         """Run a query with its own connection in a thread, then `then`. See `start`."""
-        self.start(self._made(query), then, name="read", exclusive=exclusive)
+        self.start(self._made(query), then, failed=failed, name="read", exclusive=exclusive)
 
     def export(self, name: str, write: Callable[[sqlite3.Connection], str]) -> None:
         """Write a text that a thread makes from the cache as a new file of the downloads directory.

@@ -120,7 +120,7 @@ def _parsed(data: Mapping[str, Any]) -> ViewState:
     jobs_sort = data.get("jobs_sort")
     return ViewState(
         view=View(view) if view in list(View) else View.TABLE,
-        sort=Sort(sort) if sort in list(Sort) else Sort.CREATED,
+        sort=_sort(sort),
         reverse=data.get("reverse") is True,
         preview=data.get("preview") is not False,
         preview_below=data.get("preview_below") is True,
@@ -133,6 +133,14 @@ def _parsed(data: Mapping[str, Any]) -> ViewState:
         effect=_texts(data.get("effect")),
         narrowed=mapping(data.get("narrowed")) or _NOTHING,
     )
+
+
+def _sort(value: object) -> str:
+    if value in list(Sort) or not isinstance(value, str):
+        return Sort(value) if isinstance(value, str) else Sort.CREATED
+    from lora_tui.views.query_json import sort_in  # late: seldom needed
+
+    return sort_in(value) or Sort.CREATED
 
 
 def _texts(value: object) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from lora_tui.cache.model_query import ModelQuery, Sort
 from lora_tui.clock import parse_timestamp
+from lora_tui.errors import UsageError
 from lora_tui.json_values import mapping
 from lora_tui.text import terminal_safe
 
@@ -27,7 +28,7 @@ def query_of(data: object) -> ModelQuery:
     found = mapping(data)
     sort, least, downloaded = found.get("sort"), found.get("min_stars"), found.get("downloaded")
     return ModelQuery(
-        sort=Sort(sort) if sort in list(Sort) else Sort.CREATED,
+        sort=sort_in(sort) or Sort.CREATED,
         reverse=found.get("reverse") is True,
         search=text_in(found, "search"),
         convergences=frozenset(texts_of(found.get("convergences"))),
@@ -40,6 +41,18 @@ def query_of(data: object) -> ModelQuery:
         downloaded=downloaded if isinstance(downloaded, bool) else None,
         where=text_in(found, "where"),
     )
+
+
+def sort_in(value: object) -> str | None:
+    """The order of this name; None where there is none."""
+    if not isinstance(value, str) or value in list(Sort):
+        return Sort(value) if isinstance(value, str) else None
+    from lora_tui.cache.model_columns import sort_of  # late: seldom needed
+
+    try:
+        return sort_of(value)
+    except UsageError:
+        return None
 
 
 def text_in(data: Mapping[str, Any], key: str) -> str:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from enum import Enum
 
+from textual import events
 from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.widget import Widget
 from textual.widgets import Input, Label, Static
 
-from lora_tui.widgets.bindings import key_of
+from lora_tui.config.keys import keys_of
+from lora_tui.widgets.bindings import key_of, moved_keys
 from lora_tui.widgets.cells import normalize_width
 
 
@@ -39,18 +42,42 @@ class Dialog(Vertical):
 
 
 class TypedLine(Input):
-    """The line that narrows a list below it; the space bar selects instead of typing a blank."""
+    """The line that narrows a list below it; the space bar selects instead of typing a blank.
 
-    def __init__(self, *, id: str | None = None, keys: Collection[str] = ()) -> None:
-        """`keys`: those that do something else than typing while the line is empty."""
+    With the bindings of its screen it runs them itself, in the order of the keys: of a quick
+    `rank space` the application would handle the second key before the first is typed.
+    """
+
+    def __init__(self, *, id: str | None = None, bindings: Iterable[BindingType] = ()) -> None:
+        """`bindings`: made by `bound`; letters among their keys are typed after other letters."""
         super().__init__(id=id, compact=True, select_on_focus=False, placeholder="type to narrow")
-        self._keys = frozenset(keys)
+        self._bound = [binding for binding in bindings if isinstance(binding, Binding)]
+        self._actions: dict[str, str] = {}
+
+    def on_mount(self) -> None:
+        """Learn the keys that the user has given to the actions."""
+        moved = moved_keys(self.app)
+        self._actions = {
+            key: binding.action
+            for binding in self._bound
+            for key in keys_of(binding.id or "", moved)
+        }
 
     def check_consume_key(self, key: str, character: str | None) -> bool:
-        """Whether the key is text."""
-        if key == "space" or (key in self._keys and not self.value):
-            return False
-        return super().check_consume_key(key, character)
+        """Whether the key is handled here."""
+        if self._bound:
+            return key in self._actions or super().check_consume_key(key, character)
+        return key != "space" and super().check_consume_key(key, character)
+
+    async def _on_key(self, event: events.Key) -> None:
+        is_letter = event.is_printable and event.key != "space"
+        action = self._actions.get(event.key)
+        if action is None or (is_letter and self.value):
+            await super()._on_key(event)
+            return
+        event.stop()
+        event.prevent_default()
+        await self.screen.run_action(action)
 
 
 class FieldState(Enum):
