@@ -13,16 +13,13 @@ from textual.widgets import Input, OptionList
 from textual.widgets.option_list import Option
 
 from lora_tui.cache.model_columns import ModelColumn
-from lora_tui.config.keys import keys_of
 from lora_tui.screens.list_form import ListForm, letters
-from lora_tui.widgets.bindings import bound, moved_keys
+from lora_tui.widgets.bindings import bound
 from lora_tui.widgets.forms import Dialog, TypedLine
 
 NONE: Final = ""
 """The answer where no column is wanted."""
 _NAME: Final = 22
-_MOVING: Final = ("list.down", "list.up")
-"""While nothing is typed their keys are no letters."""
 
 
 class ColumnPicker(ListForm[str | None]):
@@ -44,9 +41,8 @@ class ColumnPicker(ListForm[str | None]):
 
     def compose(self) -> ComposeResult:
         """A line to type into, and the columns that match."""
-        moved = moved_keys(self.app)
         yield Dialog(
-            TypedLine(keys=[key for name in _MOVING for key in keys_of(name, moved)]),
+            TypedLine(bindings=self.BINDINGS),
             OptionList(markup=False),
             title=self._title,
             keys=[("dialog.keep", "chooses"), ("dialog.undo", "closes")],
