@@ -36,7 +36,7 @@ MOVED = keymap_of(
             "models.reset": "backspace",
             "compare.everything": "A",
             "columns.automatic": "w",
-            "transfers.pause": "O",
+            "transfers.pause": "Q",
             "models.download": "D",
         }
     }
