@@ -127,6 +127,7 @@ RUNS = (
         ("note = \"don't touch\" and note = 'don''t touch'", [1]),
         ("tags = prod", [1]),
         ("tags ~ pro", [1, 2]),
+        ("tags in (#PROD, other) and tags = V2", [1]),
         ("tags != prod", [2, 3]),
         ("tags is known", [1, 2]),
         ("favorite", [1]),

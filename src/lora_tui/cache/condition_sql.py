@@ -24,11 +24,10 @@ def comparison_sql(
 ) -> tuple[str, tuple[object, ...]]:
     """The comparison of a column with a value, and its parameters."""
     sql, first = value_sql(column), value.first
-    if operator in ("~", "!~"):
-        test, pattern = _holds(str(first))
-        return f"({sql} {'NOT ' if operator == '!~' else ''}{test})", (pattern,)
-    if column.kind is Kind.TAGS:
-        return f"(instr({sql}, ?) {'>' if operator == '=' else '='} 0)", (f" {first} ",)
+    if operator in ("~", "!~") or column.kind is Kind.TAGS:
+        # a whole tag has a space before and after it; tags ignore case everywhere
+        test, pattern = _holds(str(first) if "~" in operator else f" {first} ")
+        return f"({sql} {'NOT ' if operator.startswith('!') else ''}{test})", (pattern,)
     if value.end is None:
         return f"({sql} {operator} ?)", (first,)
     if operator in ("=", "!="):

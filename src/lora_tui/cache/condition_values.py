@@ -82,6 +82,7 @@ def read_value(kind: Kind, text: str) -> Value | None:
         case Kind.TEXT:
             return Value(text) if text else None
         case Kind.TAGS:
+            text = text.lstrip("#@")  # as tags and aliases are written elsewhere
             return Value(text) if text and not any(map(str.isspace, text)) else None
         case Kind.YES_NO:
             answer = _YES_NO.get(text.lower())
