@@ -21,6 +21,7 @@ COMMON_DEFAULTS: Mapping[str, object] = {
     "json": False,
     "verbose": 0,
     "no_color": False,
+    "no_pager": False,
     "utc": False,
 }
 """The options of every command, where they are not given."""

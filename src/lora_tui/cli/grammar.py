@@ -309,6 +309,7 @@ _COMMON: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
     (("--json",), {"action": "store_true", "help": "print one JSON document on stdout"}),
     (("-v", "--verbose"), {"action": "count", "help": "log more (-vv: everything)"}),
     (("--no-color",), {"action": "store_true", "help": "do not use colours"}),
+    (("--no-pager",), {"action": "store_true", "help": "show long output without a pager"}),
     (("--utc",), {"action": "store_true", "help": "show and read dates in UTC"}),
 )
 """The options of every command: names, and the arguments of `add_argument`."""

@@ -206,12 +206,21 @@ def _run(arguments: SimpleNamespace) -> ExitCode:
     command = getattr(importlib.import_module(f"lora_tui.commands.{module}"), function)
     if arguments.run not in _COLLECTING_LATER:
         gc.enable()
-    try:
-        return command(context) or ExitCode.OK
-    except DamagedCacheError:
-        fills_it = arguments.run == "sync:sync_cache"
-        context.replace_damaged_cache(then=None if fills_it else "run `lora-tui sync`")
-        return command(context) or ExitCode.OK
+
+    def run() -> ExitCode:
+        try:
+            return command(context) or ExitCode.OK
+        except DamagedCacheError:
+            fills_it = arguments.run == "sync:sync_cache"
+            context.replace_damaged_cache(then=None if fills_it else "run `lora-tui sync`")
+            return command(context) or ExitCode.OK
+
+    if sys.stdout.isatty() and arguments.run != APPLICATION:
+        from lora_tui.commands.pager import pages, run_paged
+
+        if pages(arguments):
+            return run_paged(context, run)
+    return run()
 
 
 def _report(error: LoraTuiError, *, json_wanted: bool, profile: str | None = None) -> int:

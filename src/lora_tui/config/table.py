@@ -386,6 +386,16 @@ class Preferences(NamedTuple):
             at_once=True,
         ),
     ] = None
+    pager: Annotated[
+        str | None,
+        Setting(
+            Kind(),
+            "the program that shows long output of commands; `cat` is none",
+            variable="LORA_TUI_PAGER",
+            unset="`PAGER`, else `less`",
+            flag="--no-pager",
+        ),
+    ] = None
     keys: Mapping[str, str] = {}
     """The actions that were moved to other keys ([keys]): action → keys with commas between."""
 
