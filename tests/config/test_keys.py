@@ -119,6 +119,7 @@ def test_every_binding_can_be_moved_and_its_place_is_checked_for_conflicts() -> 
         "harvest": ("the harvest",),
         "costs": ("the costs",),
         "leaderboard": ("the leaderboard",),
+        "compare_table": ("the table of compared models",),
         "export_report": ("the report menu",),
         "effect": ("the effect",),
         "column_picker": ("the column menu",),

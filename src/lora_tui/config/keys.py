@@ -192,6 +192,11 @@ PLACES: Final[Mapping[str, tuple[str, ...]]] = {
     "the column menu": ("dialog.keep", "dialog.undo", *_MOVING),
     "the costs": ("app.", "screen.", "list.", "costs."),
     "the leaderboard": ("app.", "screen.", "list.", "leaderboard."),
+    "the table of compared models": (
+        *("app.", "screen.", "list.", "models.mark", "models.compare", "models.sort"),
+        *("models.reverse", "compare.validation", "compare.markdown", "compare.csv"),
+        "compare.copy",
+    ),
     "the settings": (
         *("app.", "screen.", *_MOVING),
         *("list.page_down", "list.page_up", "list.first", "list.last", "settings."),

@@ -25,7 +25,10 @@ LEGEND: Final = f"{BEST_SIGN} the best of its column"
 class TableColumn:
     """One column: a property of all models."""
 
+    name: str
+    """Of the property."""
     title: str
+    """The heading, which is short."""
     values: tuple[Any, ...]
     texts: tuple[str, ...]
     best: frozenset[int]
@@ -36,8 +39,9 @@ class TableColumn:
     """Whether somebody chose it; else it came out."""
 
     def cell(self, index: int) -> str:
-        """The text of a model; the best one has a sign."""
-        return self.texts[index] + (BEST_SIGN if index in self.best else "")
+        """The text of a model; the best one has a sign, where numbers keep a place for it."""
+        sign = BEST_SIGN if index in self.best else " " if self.best and self.is_number else ""
+        return self.texts[index] + sign
 
     def order(self, *, reverse: bool) -> list[int]:
         """The models by this column, the best first; where none is better the lowest first.
@@ -102,7 +106,9 @@ def best_first(comparison: Comparison, opinions: Sequence[Opinion | None]) -> li
 
 def _column(row: Row, title: str, better: int, *, is_setting: bool = False) -> TableColumn:
     is_number = all(value is None or _is_number(value) for value in row.values)
-    return TableColumn(title, row.values, row.texts, row.best, better, is_number, is_setting)
+    return TableColumn(
+        row.label, title, row.values, row.texts, row.best, better, is_number, is_setting
+    )
 
 
 def _gap(rows: dict[str, Row]) -> list[TableColumn]:
@@ -111,7 +117,7 @@ def _gap(rows: dict[str, Row]) -> list[TableColumn]:
     gaps = tuple(None if v is None or t is None else v - t for v, t in pairs)
     if all(gap is None for gap in gaps):
         return []
-    return [TableColumn("Gap", gaps, tuple(map(formats.loss, gaps)), frozenset(), 0, True)]
+    return [TableColumn("Gap", "Gap", gaps, tuple(map(formats.loss, gaps)), frozenset(), 0, True)]
 
 
 def _is_number(value: object) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Collection
 
 from lora_tui import formats
 from lora_tui.cache.models import ModelList, names_of, sizes_of
-from lora_tui.reports import MAX_COMPARED, MIN_COMPARED
+from lora_tui.reports import MAX_COMPARED, MAX_TABLED, MIN_COMPARED
 from lora_tui.screens.confirm import ConfirmScreen
 from lora_tui.tui.base_screen import CacheScreen
 from lora_tui.widgets.bindings import key_of
@@ -32,13 +32,18 @@ def compare_marked(screen: CacheScreen, marked: Collection[str], found: ModelLis
     """Compare them in the order of the list; a line says why where that can't be."""
     if len(marked) < MIN_COMPARED:
         mark = key_of(screen.app, "models.mark")
-        screen.notify(f"Mark {MIN_COMPARED} to {MAX_COMPARED} models first ({mark} marks one)")
+        screen.notify(f"Mark {MIN_COMPARED} to {MAX_TABLED} models first ({mark} marks one)")
         return
-    if len(marked) > MAX_COMPARED:
-        screen.notify(f"Up to {MAX_COMPARED} models can be compared; {len(marked)} are marked")
+    if len(marked) > MAX_TABLED:
+        screen.notify(f"Up to {MAX_TABLED} models can be compared; {len(marked)} are marked")
         return
     places = {model: found.position(model) if found else None for model in marked}
     order = sorted(marked, key=lambda model: (places[model] is None, places[model] or 0, model))
+    if len(order) > MAX_COMPARED:
+        from lora_tui.screens.compare_table import CompareTableScreen
+
+        screen.app.push_screen(CompareTableScreen(order))
+        return
     from lora_tui.screens.compare import CompareScreen
 
     screen.app.push_screen(CompareScreen(order))

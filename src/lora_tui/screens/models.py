@@ -23,7 +23,7 @@ from lora_tui.cache.models import (
     summaries,
 )
 from lora_tui.config.keys import keys_of
-from lora_tui.reports import MAX_COMPARED, MIN_COMPARED
+from lora_tui.reports import MAX_TABLED, MIN_COMPARED
 from lora_tui.screens.models_body import ModelsBody
 from lora_tui.screens.models_keys import MODEL_KEYS
 from lora_tui.screens.models_text import (
@@ -482,7 +482,7 @@ class ModelsScreen(TableScreen):
             marked,
             cost=None if self._costs is None else self._costs.cost,
             compare_key=key_of(self.app, "models.compare")
-            if MIN_COMPARED <= marked <= MAX_COMPARED
+            if MIN_COMPARED <= marked <= MAX_TABLED
             else None,
         )
         offered = (marked >= MIN_COMPARED, self._can_reset, bool(self._unmarked))
