@@ -107,7 +107,7 @@ class LoraTuiApp(CacheApp):
             *("app.palette", "command_palette", "Palette"),
             show=False,
             priority=True,
-            tooltip="Find an action, or a model by its name or id",
+            tooltip="Find an action, or a model or job by its name, id or tag",
         ),
         bound("app.quit", "quit", "Quit", show=False, tooltip="Quit lora-tui"),
     ]
@@ -264,7 +264,9 @@ class LoraTuiApp(CacheApp):
         from lora_tui.screens.palette import Palette
 
         if not isinstance(self.screen, CommandPalette):
-            self.push_screen(Palette(placeholder="An action, or the name or id of a model"))
+            self.push_screen(
+                Palette(placeholder="An action, a model or a job: its name, id, tag or @alias")
+            )
 
     async def action_quit(self) -> None:
         """Leave; ask first if that would stop a download."""

@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from lora_tui.cache import jobs, models, near
+from lora_tui.cache import jobs, models, near, records
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import open_cache, transaction
+from lora_tui.cache.own_marks import put_marks
+from lora_tui.domain.own_marks import Marks, ModelMarks
 from tests.hostile import acting
 from tests.tui.library import HOSTILE_NAMES, identifier, model_row
 
@@ -47,6 +49,20 @@ def test_a_mistyped_name_finds_those_that_come_near(
 ) -> None:
     told = near.near_models(db, typed)
     assert [line[-9:-1] for line in told] == [identifier("model", n)[:8] for n in found]
+
+
+def test_a_mistyped_tag_note_or_dataset_of_a_job_finds_what_has_it(db: sqlite3.Connection) -> None:
+    marked = identifier("model", 1)
+    with transaction(db):
+        marks = Marks({marked: ModelMarks("x", tags=("candidate",), note="forgets greetings")})
+        put_marks(db, marks, "stamp")
+        records.put_datasets(db, [{"id": "d1", "name": "Legal Clause Review"}])
+        jobs.put_jobs(db, [{"id": identifier("job", 1), "status": "failed", "dataset_id": "d1"}])
+    for typed in ("canddiate", "greetigns", "frogets"):
+        assert near.nearest_marked(db, typed) == [marked]
+    assert near.nearest_marked(db, "radiology") == []
+    assert near.nearest_words_of_jobs(db, "legla clause") == ["Legal Clause Review"]
+    assert near.nearest_words_of_jobs(db, "radiology") == []
 
 
 def test_a_mistyped_start_of_an_id_finds_the_id(db: sqlite3.Connection) -> None:

@@ -70,6 +70,18 @@ def test_commands_options_and_choices_come_from_the_grammar(run: Run) -> None:
     assert values(run, "download", "x", "--to", "") == [":directories"]
 
 
+def test_aliases_and_tags(synced: Sandbox, run: Run) -> None:
+    model = whole_model(run)
+    run("tag", model, "candidate", "customer/acme")
+    run("alias", "set", "production", model)
+    assert values(run, "download", "@p") == ["@production"]
+    assert values(run, "compare", model, "@") == ["@production"]
+    assert values(run, "alias", "history", "pro") == ["production"]
+    assert values(run, "tag", model, "cust") == ["customer/acme"]
+    assert "list" in values(run, "tag", "l")
+    assert values(run, "alias", "re") == ["remove"]
+
+
 def test_models_by_name_and_by_id(synced: Sandbox, run: Run) -> None:
     names = {model["name"] for model in run("list", "--json").data["models"]}
     assert set(values(run, "show", "")) <= {*names, HOSTILE}

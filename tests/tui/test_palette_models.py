@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+
 import pytest
 
 from lora_tui.app import LoraTuiApp
+from lora_tui.cache.connection import open_cache, transaction
+from lora_tui.cache.own_marks import put_marks
+from lora_tui.domain.own_marks import AliasMove, Marks, ModelMarks
+from lora_tui.screens.job import JobScreen
 from lora_tui.screens.model import ModelScreen
 from tests.hostile import acting
 from tests.tui.conftest import Open, screen_text, until
@@ -66,6 +72,34 @@ async def test_the_palette_forgives_typing_mistakes_in_actions(
     async with app.run_test(size=SIZE) as pilot:
         await pilot.press("ctrl+p", *typed)
         await until(pilot, lambda: "Reverse the order" in screen_text(app))
+
+
+async def test_the_palette_finds_models_by_their_marks_and_jobs_also_mistyped(
+    library: Library, open_app: Open
+) -> None:
+    library.fill()
+    job = {"id": identifier("job", 99), "status": "failed", "preset_id": "conservative"}
+    library.put_jobs(job)
+    marked = identifier("model", 7)
+    note = ModelMarks("x", tags=("candidate",), note="forgets greetings")
+    moves = (AliasMove("2026-11-01T00:00:00+00:00", marked),)
+    with closing(open_cache(library.path)) as db, transaction(db):
+        put_marks(db, Marks({marked: note}, {"production": moves}), "stamp")
+    app = open_app()
+    async with app.run_test(size=SIZE) as pilot:
+        for typed, found in (
+            ("greetings", marked),
+            ("canddiate", marked),
+            ("production", marked),
+            (job["id"][:8], job["id"]),
+        ):
+            await pilot.press("ctrl+p", *typed)
+            await until(pilot, lambda found=found: found in screen_text(app))  # type: ignore[misc]
+            await pilot.press("escape")
+        await pilot.press("ctrl+p", *job["id"][:8])
+        await until(pilot, lambda: job["id"] in screen_text(app))
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(app.screen, JobScreen))
 
 
 async def test_hostile_names_do_nothing_in_the_palette(library: Library, open_app: Open) -> None:

@@ -26,6 +26,8 @@ _LONGEST: Final = 120
 _SHOWN: Final = 60
 """Characters of a name that are told."""
 _LEAST_NAME: Final = 0.6
+_LEAST_WORD: Final = 0.7
+"""Of a single word of a tag or a note."""
 _LEAST_ID: Final = 0.85
 """One mistake in seven characters; ids are random, so a worse one would be chance."""
 _SHORTEST_NAME: Final = 3
@@ -37,6 +39,30 @@ def nearest_models(
 ) -> list[str]:
     """The ids of at most three models whose names come near, the nearest first."""
     return [_newest(db, name) for name in _near_names(db, reference, most_read)]
+
+
+def nearest_marked(db: sqlite3.Connection, typed: str) -> list[str]:
+    """The ids of models whose tags, aliases or words of notes come near; the nearest first."""
+    by_word: dict[str, list[str]] = {}
+    for model_id, words in db.execute("SELECT model_id, words FROM own_marks LIMIT ?", [MOST_READ]):
+        for word in words.split():
+            by_word.setdefault(word, []).append(str(model_id))
+    near = _nearest(typed.casefold(), [(word, word) for word in by_word], _LEAST_WORD)
+    return list(dict.fromkeys(model_id for word in near for model_id in by_word[word]))
+
+
+def nearest_words_of_jobs(db: sqlite3.Connection, typed: str) -> list[str]:
+    """At most three datasets, base models, presets or GPUs of jobs that come near."""
+    if len(typed) < _SHORTEST_NAME:
+        return []
+    sql = (
+        "SELECT DISTINCT name FROM datasets WHERE id IN (SELECT dataset_id FROM jobs)"
+        " UNION SELECT DISTINCT base_model FROM jobs UNION SELECT DISTINCT preset_id FROM jobs"
+        " UNION SELECT DISTINCT gpu FROM jobs LIMIT ?"
+    )
+    texts = [str(row[0]) for row in db.execute(sql, [MOST_READ]) if row[0]]
+    folded = [(text[:_LONGEST].casefold(), text) for text in texts]
+    return _nearest(typed.casefold()[:_LONGEST], folded, _LEAST_NAME)
 
 
 def near_models(db: sqlite3.Connection, reference: str) -> list[str]:

@@ -29,6 +29,7 @@ DIRECTORIES: Final = ":directories"
 """Printed instead of candidates: the shell completes names of files itself."""
 
 _MOST: Final = 200
+_TAGS: Final = "SELECT trim(tags), '' FROM own_marks WHERE tags <> ''"
 _BASH_BREAKS: Final = re.compile("[:=]+")
 """The characters at which bash splits an unquoted word."""
 
@@ -188,6 +189,13 @@ def _values(line: _Line, action: argparse.Action, current: str) -> Iterator[tupl
         yield from ((name, "") for name in _views(line))
     elif action.dest == "model":
         yield from _models(line, current)
+        if line.parser.prog == "lora-tui tag":
+            yield "list", "all tags"
+    elif action.dest == "tag":
+        counts = Counter(tag for tags, _ in _rows(line, _TAGS, ()) for tag in tags.split())
+        yield from ((tag, f"{count} models") for tag, count in counts.most_common())
+    elif action.dest == "alias":
+        yield from ((alias.removeprefix("@"), name) for alias, name in _aliases(line))
     elif action.dest == "dataset":
         query = "SELECT name, '' FROM datasets WHERE substr(name, 1, ?) = ? ORDER BY name"
         yield from _rows(line, query, (len(current), current))
@@ -207,7 +215,9 @@ def _model_columns(option: str, current: str) -> Iterator[tuple[str, str]]:
 
 
 def _models(line: _Line, current: str) -> Iterator[tuple[str, str]]:
-    """Yield names that only one model has, and ids that begin with what was typed."""
+    """Yield names that only one model has, ids that begin with what was typed, and aliases."""
+    if current.startswith("@"):
+        yield from _aliases(line)
     named = (
         "SELECT name, substr(id, 1, 8) FROM models WHERE substr(name, 1, ?) = ?"
         " GROUP BY name HAVING count(*) = 1 ORDER BY max(created_at) DESC"
@@ -217,6 +227,16 @@ def _models(line: _Line, current: str) -> Iterator[tuple[str, str]]:
         prefix = current.lower()
         ids = "SELECT id, name FROM models WHERE id >= ? AND id < ? || 'g' ORDER BY id"
         yield from _rows(line, ids, (prefix, prefix))
+
+
+def _aliases(line: _Line) -> list[tuple[str, str]]:
+    """The aliases in use, with their @ and the names of their models."""
+    query = (
+        "SELECT trim(k.aliases), coalesce(m.name, 'not in the cache') FROM own_marks k"
+        " LEFT JOIN models m ON m.id = k.model_id WHERE k.aliases <> ''"
+    )
+    rows = _rows(line, query, ())
+    return sorted((f"@{alias}", name) for aliases, name in rows for alias in aliases.split())
 
 
 def _jobs(line: _Line, current: str) -> Iterator[tuple[str, str]]:

@@ -110,6 +110,7 @@ def check_directories(paths: Paths, downloads: Path) -> Iterator[Finding]:
     for name, place, private in (
         ("state directory", paths.state_dir, True),
         ("cache directory", paths.cache_dir, True),
+        ("data directory", paths.data_dir, True),
         ("downloads directory", downloads, False),
     ):
         yield _check_directory(name, place, private=private)
