@@ -29,6 +29,8 @@ _DIGITS: Final = 400
 _TOKEN: Final = re.compile(r'[\[\]{}"]|\\.', re.DOTALL)
 _DECODER = json.JSONDecoder(parse_constant=lambda _: None)
 _KEEPING_NAN = json.JSONDecoder()
+_ROWS = json.JSONEncoder(allow_nan=False, check_circular=False)
+"""Made once for a hundred thousand rows; a row that refers to itself is a RecursionError."""
 
 
 def json_text(data: Any, *, indent: int | None = None, ascii_only: bool = True) -> str:
@@ -209,7 +211,7 @@ def parse_json_leniently(content: bytes) -> Any:
 def row_json(row: Row) -> str:
     """The row as JSON that every parser accepts: without NaN, and not nested too deeply."""
     try:
-        text = json.dumps(row, allow_nan=False)
+        text = _ROWS.encode(row)
     except (ValueError, TypeError, RecursionError):
         return json.dumps(_plain_value(row))
     if text.count("[") + text.count("{") > DEEPEST and _is_deep(row):

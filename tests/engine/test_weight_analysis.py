@@ -18,7 +18,8 @@ from lora_tui.cache.metadata import Owner
 from lora_tui.cache.models import put_models
 from lora_tui.cache.weights import get_weight_summary, get_weights, weight_stamps, weights_of_peers
 from lora_tui.domain import WeightSummary
-from lora_tui.engine.weights import WeightAnalysis, analyse_downloads
+from lora_tui.engine.idle_work import IdleWork
+from lora_tui.engine.weights import analyse_downloads
 from lora_tui.errors import CancelledError
 from tests.adapters.weight_files import pair, write_tensors
 from tests.tui.library import USER, identifier, model_row
@@ -115,7 +116,7 @@ def test_the_engine_analyses_in_a_thread_and_ends_it(
     db: Connection, path: Path, tmp_path: Path
 ) -> None:
     downloaded(db, tmp_path / "a")
-    analysis = WeightAnalysis(lambda: closing(open_cache(path, OWNER)))
+    analysis = IdleWork("weights", analyse_downloads, lambda: closing(open_cache(path, OWNER)))
     analysis.start()
     analysis.start()
     analysis.wait()

@@ -11,7 +11,6 @@ from lora_tui.account.sessions import load_session
 from lora_tui.cache.connection import open_existing
 from lora_tui.cache.model_columns import column_of, values_of
 from lora_tui.cache.models import ModelQuery
-from lora_tui.cache.suggestions import suggest_some
 from lora_tui.config.table import Profile
 from lora_tui.sandbox import Sandbox
 from tests.conftest import Run
@@ -30,8 +29,6 @@ def values(profile: Profile, *columns: str, **query: Any) -> dict[str, tuple[Any
     session = load_session(profile)
     assert session is not None
     with closing(open_existing(profile.cache_path(session.user_id))) as db:
-        while suggest_some(db):
-            pass
         found = values_of(db, [column_of(name) for name in columns], ModelQuery(**query))
     return {row[0]: row[1:] for row in found}
 

@@ -44,6 +44,13 @@ def keep_counts(
     changes = Counter({value: -total for value, total in _count(db, ids, counted).items()})
     yield
     changes.update(_count(db, ids, counted))
+    add_counts(db, changes, counted)
+
+
+def add_counts(
+    db: sqlite3.Connection, changes: Counter[tuple[str, Any]], counted: Counted = MODELS
+) -> None:
+    """Add to the counts: (facet, value) → number of rows. Call inside a transaction."""
     db.executemany(
         f"INSERT INTO {counted.counts} VALUES (?, ?, ?)"
         " ON CONFLICT (facet, value) DO UPDATE SET total = total + excluded.total",

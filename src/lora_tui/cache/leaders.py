@@ -1,7 +1,7 @@
 """Finds the models of each dataset and base model that may be the best: those with the lowest loss.
 
-One pass over the table, which keeps few models a group. What a run's points say of a model is read
-by those who ask, only for these (`reports/leaderboard.py`).
+One pass over a narrow table, which keeps few models a group. What a run's points say of a model is
+read by those who ask, only for these (`reports/leaderboard.py`).
 """
 
 from __future__ import annotations
@@ -16,8 +16,7 @@ from lora_tui.cache.search import find_matches
 _KEPT: Final = 30
 """Candidates of a group: more than are shown, because a run that ended in NaN is not ranked."""
 _SQL: Final = (
-    "SELECT v.id, v.dataset_id, d.name, v.base_model, v.final_loss, v.last_validation"
-    " FROM model_values v LEFT JOIN datasets d ON d.id = v.dataset_id"
+    "SELECT v.id, v.dataset_id, v.base_model, v.final_loss, v.last_validation FROM model_values v"
 )
 
 _EVERYTHING: Final = ModelQuery()
@@ -55,16 +54,20 @@ def read_groups(db: sqlite3.Connection, query: ModelQuery = _EVERYTHING) -> tupl
     Only of the models that match the query.
     """
     groups: dict[tuple[str, str], Group] = {}
+    names = dict(db.execute("SELECT id, name FROM datasets").fetchall())
     unknown = 0
     sql = _SQL
     if not query.is_everything:
         find_matches(db, query)
         sql += " JOIN temp.matches x ON x.n = v.n"
-    for model_id, dataset_id, name, base, trained, loss in db.execute(sql):
+    for model_id, dataset_id, base, trained, loss in db.execute(sql):
         if not dataset_id or not base:
             unknown += 1
             continue
-        group = groups.setdefault((dataset_id, base), Group(dataset_id, name, base))
+        group = groups.get((dataset_id, base))
+        if group is None:
+            group = Group(dataset_id, names.get(dataset_id), base)
+            groups[dataset_id, base] = group
         group.models += 1
         group.validated += loss is not None
         if loss is None and trained is None:

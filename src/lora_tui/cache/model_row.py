@@ -44,7 +44,7 @@ def columns(row: Row) -> tuple[object, ...]:
     changed = created if updated == row.get("created_at") else parse_timestamp(updated)
     return (
         identifier(row.get("id")),
-        row_json({key: row[key] for key in row if key not in ("dataset", "job")}),
+        row_json(_own(row)),
         text_or_none(row.get("name")) or "Unnamed model",
         text_or_none(row.get("version"), limit=40) or NO_VERSION,
         text_or_none(row.get("description"), limit=2_000, lines=True),
@@ -63,6 +63,13 @@ def columns(row: Row) -> tuple[object, ...]:
         microseconds(created),
         timestamp_text(changed) if changed else "",
     )
+
+
+def _own(row: Row) -> Row:
+    """The row without those of other tables that may be embedded."""
+    if "dataset" not in row and "job" not in row:
+        return row
+    return {key: row[key] for key in row if key not in ("dataset", "job")}
 
 
 def _size(artifacts: object, manifest: object) -> int | None:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from lora_tui.cache.facets import keep_counts
+from lora_tui.cache.facets import FACETS, add_counts, keep_counts
 from lora_tui.cache.model_list import ModelList
 from lora_tui.cache.model_query import ModelQuery, Sort, natural_direction
 from lora_tui.cache.search import MOST_NAMED, id_prefix, index_words
-from lora_tui.cache.sums import SUMMED, check_row, checksum, columns_of, keep_sums
+from lora_tui.cache.sums import SUMMED, add_sum, check_row, checksum, columns_of, keep_sums
 from lora_tui.clock import moment_of
 from lora_tui.errors import NotFoundError
 from lora_tui.json_values import parse_json
@@ -194,10 +195,33 @@ def put_models(db: sqlite3.Connection, rows: Iterable[Row]) -> None:
     rows = list(rows)
     values = [columns(row) for row in rows]
     ids = [str(value[0]) for value in values]
-    with keep_counts(db, ids), keep_sums(db, "models", ids):
-        db.executemany(UPSERT, [(*value, checksum(value)) for value in values])
-    index_words(db, ids)
+    sums = [checksum(value) for value in values]
+    written = [(*value, total) for value, total in zip(values, sums, strict=True)]
+    all_new = len({*ids}) == len(ids) and not _has_any(db, ids)
+    if all_new:  # as in a first sync: nothing is to be read
+        db.executemany(UPSERT, written)
+        add_counts(db, _counts(values))
+        add_sum(db, "models", len(written), sum(sums))
+    else:
+        with keep_counts(db, ids), keep_sums(db, "models", ids):
+            db.executemany(UPSERT, written)
     put_values(db, rows, values)
+    index_words(db, ids, all_new=all_new)
+
+
+def _counts(values: Sequence[Sequence[object]]) -> Counter[tuple[str, Any]]:
+    """(facet, value) → the number of models that have it, of the columns of new models."""
+    found: Counter[tuple[str, Any]] = Counter()
+    for facet in FACETS:
+        place = SUMMED["models"].index(facet)
+        for value, total in Counter([row[place] for row in values]).items():
+            found[facet, "" if value is None else value] += total
+    return found
+
+
+def _has_any(db: sqlite3.Connection, ids: Sequence[str]) -> bool:
+    sql = "SELECT 1 FROM models WHERE id IN (SELECT value FROM json_each(?)) LIMIT 1"
+    return db.execute(sql, [json.dumps(ids)]).fetchone() is not None
 
 
 def delete_models(db: sqlite3.Connection, ids: Sequence[str]) -> None:

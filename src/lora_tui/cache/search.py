@@ -43,8 +43,11 @@ def find_matches(db: sqlite3.Connection, query: ModelQuery) -> int:
     return keep_matches(db, "matches", question, lambda: _select(db, query))
 
 
-def index_words(db: sqlite3.Connection, ids: Sequence[str]) -> None:
-    """Update the index for these models. Call inside the transaction that wrote them."""
+def index_words(db: sqlite3.Connection, ids: Sequence[str], *, all_new: bool = False) -> None:
+    """Update the index for these models. Call inside the transaction that wrote them.
+
+    `all_new` says that the cache had none of them before, which is faster.
+    """
     if not has_word_index(db):
         return
     chosen = (
@@ -53,6 +56,14 @@ def index_words(db: sqlite3.Connection, ids: Sequence[str]) -> None:
     )
     words = "m.name, d.name, m.base_model, m.description"
     values = [json.dumps(ids)]
+    add = (
+        "INSERT INTO models_words (rowid, name, dataset, base_model, description)"
+        f" SELECT m.n, {words} FROM"
+    )
+    if all_new:
+        narrow = "models l CROSS JOIN model_values m ON m.n = l.n"
+        db.execute(f"{add} {chosen.replace('models m', narrow).replace('m.id', 'l.id')}", values)
+        return
     db.execute(
         "DELETE FROM models_words WHERE rowid IN (SELECT m.n FROM models_words w"
         f" JOIN {chosen} AND w.rowid = m.n"
@@ -60,10 +71,7 @@ def index_words(db: sqlite3.Connection, ids: Sequence[str]) -> None:
         values,
     )
     db.execute(
-        f"INSERT INTO models_words (rowid, name, dataset, base_model, description)"
-        f" SELECT m.n, {words} FROM {chosen}"
-        " AND NOT EXISTS (SELECT 1 FROM models_words w WHERE w.rowid = m.n)",
-        values,
+        f"{add} {chosen} AND NOT EXISTS (SELECT 1 FROM models_words w WHERE w.rowid = m.n)", values
     )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
+from collections.abc import Callable
 from typing import Final
 
 from lora_tui.cache.changes import Topic
@@ -49,3 +50,12 @@ def suggest_some(db: sqlite3.Connection, seconds: float = TURN) -> int:
                     [stars, n, facts],
                 )
     return len(found)
+
+
+def suggest_all(db: sqlite3.Connection, check_stop: Callable[[], None]) -> None:
+    """Compute all suggested ratings that are missing, a turn after the other.
+
+    `check_stop` is called between turns, and may raise. Raises CacheError.
+    """
+    while suggest_some(db):
+        check_stop()

@@ -80,10 +80,7 @@ class keep_sums:  # noqa: N801 - used like a function; contextlib would cost `li
     def __exit__(self, kind: object, *_: object) -> None:
         if kind is None:
             rows, total = self._sum()
-            self._db.execute(
-                "UPDATE sums SET n = n + ?, total = total + ? WHERE name = ?",
-                [rows - self._before[0], total - self._before[1], self._table],
-            )
+            add_sum(self._db, self._table, rows - self._before[0], total - self._before[1])
 
     def _sum(self) -> tuple[int, int]:
         sql = (
@@ -92,6 +89,12 @@ class keep_sums:  # noqa: N801 - used like a function; contextlib would cost `li
         )
         rows, total = self._db.execute(sql, [self._ids]).fetchone()
         return rows, total
+
+
+def add_sum(db: sqlite3.Connection, table: str, rows: int, total: int) -> None:
+    """Add rows, and the sum of their checksums, to those of a table. Call inside a transaction."""
+    sql = "UPDATE sums SET n = n + ?, total = total + ? WHERE name = ?"
+    db.execute(sql, [rows, total, table])
 
 
 def table_sums(db: sqlite3.Connection) -> dict[str, tuple[int, int]]:

@@ -14,6 +14,10 @@ from lora_tui.processes import LockHolder
 SYNC_PATIENCE: Final = 600.0
 """Seconds to wait for another process that syncs this cache."""
 
+_PATIENCE_FOR_RATINGS: Final = 2.0
+"""Seconds for ratings of the second opinion, the newest models first; an open application has more.
+"""
+
 
 def sync_cache(context: Context) -> None:
     """Update the cache from the backend, and report progress."""
@@ -27,6 +31,7 @@ def sync_cache(context: Context) -> None:
             patience=SYNC_PATIENCE,
             on_wait=lambda holder: _say_who_syncs(context, holder, online.cache_path),
         )
+        online.suggest_ratings(_PATIENCE_FOR_RATINGS)
     if context.can_redraw:
         context.talk.rewrite_line("")
     if context.json:

@@ -16,6 +16,7 @@ from lora_tui.adapters.inspection import Adapter, read_remote
 from lora_tui.cache import models
 from lora_tui.cache.connection import open_cache, translate_database_errors
 from lora_tui.cache.metadata import Owner, note_email
+from lora_tui.cache.suggestions import TURN, suggest_some
 from lora_tui.cache.thinning import thin_if_due
 from lora_tui.cache.transfer_queue import Transfer
 from lora_tui.config.table import Profile
@@ -122,6 +123,13 @@ class OnlineWriters:
                 import_existing(db, self._profile.downloads_dir)
                 thin_if_due(db, self._profile.whole_runs)
             return report
+
+    def suggest_ratings(self, seconds: float) -> None:
+        """Compute suggested ratings that are missing, for about so many seconds at most."""
+        until = time.monotonic() + seconds
+        with self._cache() as db:
+            while (left := until - time.monotonic()) > 0 and suggest_some(db, min(left, TURN)):
+                pass
 
     def sync_running(self) -> bool:
         """Fetch the changed jobs and notifications; see `running_jobs.sync_running`."""

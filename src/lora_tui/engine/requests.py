@@ -21,6 +21,7 @@ from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import open_existing, transaction, translate_database_errors
 from lora_tui.cache.metadata import Owner
 from lora_tui.cache.records import mark_announced, mark_read
+from lora_tui.cache.suggestions import suggest_all
 from lora_tui.config.demo import profile_from_note
 from lora_tui.config.load import load_preferences, load_profile
 from lora_tui.config.paths import Paths, find_paths
@@ -29,10 +30,11 @@ from lora_tui.engine.alerts import AlertWatch
 from lora_tui.engine.cancel_job import cancel_job
 from lora_tui.engine.changed_settings import ChangedSettings
 from lora_tui.engine.harvest import INTERVAL, BackgroundHarvest
+from lora_tui.engine.idle_work import IdleWork
 from lora_tui.engine.live import LiveSync, Needs
 from lora_tui.engine.marks import MarksWriter
 from lora_tui.engine.protocol import CACHE, KEYRING, Hello
-from lora_tui.engine.weights import WeightAnalysis
+from lora_tui.engine.weights import analyse_downloads
 from lora_tui.errors import (
     ConfigError,
     DiskError,
@@ -84,7 +86,8 @@ class Requests:
             if profile and connect
             else None
         )
-        self._weights = WeightAnalysis(self._cache)
+        self._weights = IdleWork("weights", analyse_downloads, self._cache)
+        self._suggestions = IdleWork("suggested ratings", suggest_all, self._cache)
         self._alerts = AlertWatch(profile, self._cache) if profile and connect else None
         needs = Needs(self._cache, self._online, self._is_leader, self._look_for_alerts)
         self._live = LiveSync(needs, seconds=live_interval) if live_interval and connect else None
@@ -133,6 +136,7 @@ class Requests:
             connected = self._connected
         self._weights.stop()
         self._marks.stop()
+        self._suggestions.stop()
         if self._live is not None:
             self._live.stop()
         if self._alerts is not None:
@@ -152,6 +156,7 @@ class Requests:
         try:
             self._sync(full=full)
         finally:  # a sync that has failed may have read what somebody should be told of
+            self._suggestions.start()
             with suppress(LoraTuiError):  # its own error is the one to tell
                 if self._alerts is not None and self._is_leader():
                     self._alerts.look()
@@ -174,6 +179,7 @@ class Requests:
     def load_curve(self, *, job_id: str) -> None:
         """Fetch new metric points of a job."""
         self._online().load_curve(job_id)
+        self._suggestions.start()
 
     def mark_notification_read(self, *, notification_id: str) -> None:
         """Mark it as read in the cache, and in the backend if policies allow it."""
@@ -226,6 +232,7 @@ class Requests:
         with self._cache() as db:
             check_presence(db)
         self._weights.start()  # those of resumed downloads, and of `lora-tui download`
+        self._suggestions.start()  # those that `lora-tui sync` left
 
     def read_adapter(self, *, model_id: str) -> Any:
         """The header of a model's weights in the bucket, as `adapter_from` reads it."""

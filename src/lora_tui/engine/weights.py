@@ -1,12 +1,9 @@
-"""Computes what the weights of downloaded models say, in the background, and caches it."""
+"""Computes what the weights of downloaded models say, and caches it (idle_work.py)."""
 
 from __future__ import annotations
 
 import logging
-import os
-import threading
 from collections.abc import Callable
-from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from sqlite3 import Connection
 from typing import Final
@@ -20,63 +17,7 @@ from lora_tui.cache.downloaded import downloaded_models, downloaded_to
 from lora_tui.cache.weights import delete_weights, put_weights, weight_stamps
 from lora_tui.errors import CancelledError, LoraTuiError
 
-_LOWEST_PRIORITY: Final = 19
 _log: Final = logging.getLogger("lora_tui.engine")
-
-
-class WeightAnalysis:
-    """One thread at a time, of the lowest priority, for all downloaded models without figures."""
-
-    def __init__(self, cache: Callable[[], AbstractContextManager[Connection]]) -> None:
-        """`cache` opens the cache."""
-        self._cache = cache
-        self._stop = threading.Event()
-        self._lock = threading.Lock()
-        """Guards the fields below."""
-        self._thread: threading.Thread | None = None
-        self._again = False
-
-    def start(self) -> None:
-        """Look for models to analyse; returns at once. Once more later, if it is at work."""
-        with self._lock:
-            self._again = True
-            if self._thread is None and not self._stop.is_set():
-                self._thread = threading.Thread(target=self._run, name="weights", daemon=True)
-                self._thread.start()
-
-    def stop(self) -> None:
-        """Stop within a tensor; what is missing is computed after the next start."""
-        self._stop.set()
-
-    def wait(self) -> None:
-        """Wait until it has nothing more to do."""
-        with self._lock:
-            thread = self._thread
-        if thread is not None:
-            thread.join()
-
-    def _run(self) -> None:
-        with suppress(OSError, AttributeError):  # threads have a priority of their own on Linux
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _LOWEST_PRIORITY)
-        while True:
-            with self._lock:
-                if not self._again or self._stop.is_set():
-                    self._thread = None
-                    return
-                self._again = False
-            try:
-                with self._cache() as db:
-                    analyse_downloads(db, self._check_stop)
-            except CancelledError:
-                continue
-            except LoraTuiError as error:  # tried again after the next download, or check
-                _log.warning("weights were not analysed: %s", error)
-            except Exception as error:
-                _log.warning("weights were not analysed: %s", type(error).__name__)
-
-    def _check_stop(self) -> None:
-        if self._stop.is_set():
-            raise CancelledError("The application is ending")
 
 
 def analyse_downloads(db: Connection, check_stop: Callable[[], None]) -> None:
