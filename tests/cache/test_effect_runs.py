@@ -40,7 +40,7 @@ def test_runs_have_their_values_and_what_is_unknown_is_none(db: sqlite3.Connecti
 def test_of_a_very_long_list_pieces_from_its_beginning_to_its_end_are_read(
     db: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lora_tui.cache.effect_runs._PIECES", 5)
+    monkeypatch.setattr("lora_tui.cache.effect_runs.PIECES", 5)
     every = read_runs(db, ModelQuery(), question_of("preset", "cost"))
     found = read_runs(db, ModelQuery(), question_of("preset", "cost"), most=10)
     assert (found.total, len(found.runs), len(set(found.ids))) == (21, 10, 10)

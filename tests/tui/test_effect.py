@@ -130,7 +130,7 @@ async def test_the_crosshair_names_a_model_opens_it_and_is_there_again(
         await pilot.press("enter")
         await until(pilot, lambda: isinstance(app.screen, ModelScreen))
         assert isinstance(app.screen, ModelScreen)
-        assert app.screen.model_id == app.screen_stack[-2]._selected  # type: ignore[attr-defined]
+        assert app.screen.model_id == app.screen_stack[-2].selected  # type: ignore[attr-defined]
         await pilot.press("escape")
         await until(pilot, lambda: isinstance(app.screen, EffectScreen))
         await settled(pilot)
@@ -163,9 +163,14 @@ async def test_columns_are_chosen_by_typing_and_kept_for_the_next_time(
         await pilot.press("b", *"preset", "enter")
         await settled(pilot)
         assert "A balanced 20" in screen_text(app)
+        await pilot.press("b", *"noletters", "enter")
+        await settled(pilot)
+        assert "A balanced" not in screen_text(app)
+        await pilot.press("b", *"preset", "enter")
+        await settled(pilot)
         await pilot.press("escape")
         screen = await opened(app, pilot)
-        assert [column and column.name for column in screen._question] == [
+        assert [column and column.name for column in screen.question] == [
             "learning_rate", "best_validation_loss", "preset"
         ]  # fmt: skip
 
@@ -181,18 +186,18 @@ async def test_a_click_goes_to_the_nearest_model_and_again_to_the_next_there(
         await pilot.press("y", *"last_validation_loss", "enter")
         await settled(pilot)
         chart = screen.query_one(ScatterChart)
-        plot = chart._plot()
+        plot = chart.plot()
         assert plot is not None
         cell = next(cell for cell, points in plot.points_in.items() if len(points) == 2)
         at = (plot.left + cell % plot.width, len(plot.legend) + cell // plot.width)
         await pilot.click(chart, offset=at)
-        first = screen._selected
+        first = screen.selected
         assert "1 of 2 here" in screen_text(app)
         await pilot.press("space")
         assert "2 of 2 here" in screen_text(app)
-        assert {first, screen._selected} == {identifier("model", 0), identifier("model", 90)}
+        assert {first, screen.selected} == {identifier("model", 0), identifier("model", 90)}
         await pilot.click(chart, offset=at)
-        assert screen._selected == first
+        assert screen.selected == first
 
 
 async def test_a_change_of_the_cache_is_shown_and_the_crosshair_stays(
@@ -205,11 +210,11 @@ async def test_a_change_of_the_cache_is_shown_and_the_crosshair_stays(
         await pilot.press("y", *"last_validation_loss", "enter")
         await settled(pilot)
         await pilot.press("right", "right")
-        chosen = screen._selected
+        chosen = screen.selected
         library.put_models(*(run_row(number) for number in range(20, 25)))
         app.poll_cache()
         await until(pilot, lambda: "25 models" in screen_text(app))
-        assert screen._selected == chosen
+        assert screen.selected == chosen
 
 
 async def test_it_is_over_what_the_list_shows_and_says_when_that_is_nothing_to_compare(

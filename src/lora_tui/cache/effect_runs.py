@@ -20,7 +20,7 @@ from lora_tui.text import terminal_safe
 
 MOST_READ: Final = 200_000
 """Of more models so many are read, in pieces from the whole list."""
-_PIECES: Final = 50
+PIECES: Final = 50
 _LOSSES: Final = frozenset(
     {
         *("final_loss", "last_validation_loss", "best_validation_loss", "validation_gap"),
@@ -94,9 +94,9 @@ def read_runs(
     if total <= most:
         rows = values_of(db, columns, query)
     else:
-        for piece in range(_PIECES):
-            start = total * piece // _PIECES
-            rows += values_of(db, columns, query, offset=start, limit=most // _PIECES)
+        for piece in range(PIECES):
+            start = total * piece // PIECES
+            rows += values_of(db, columns, query, offset=start, limit=most // PIECES)
     runs = [
         Run(
             _value(x, across),

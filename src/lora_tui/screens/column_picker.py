@@ -82,7 +82,7 @@ class ColumnPicker(ListForm[str | None]):
             )
             for column in found
         ]
-        if self._none and not wanted:
+        if self._none and wanted in letters(self._none):
             self._shown.insert(0, NONE)
             options.insert(0, Option(Content.styled(self._none, "$secondary")))
         listing = self.query_one(OptionList)

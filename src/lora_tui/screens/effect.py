@@ -39,6 +39,8 @@ _BESIDE: Final = 120
 """Columns of a terminal from which the table stands beside the chart."""
 _FIRST: Final = ("rank", "best_validation_loss")
 _LEAST_NAME: Final = 16
+_TOPICS: Final = frozenset({Topic.MODELS, Topic.DATASETS, Topic.CURVES, Topic.WEIGHTS, Topic.MARKS})
+"""Changes of these topics change values of models. Downloads are another: they change often."""
 
 
 class _Read(NamedTuple):
@@ -58,9 +60,6 @@ class EffectScreen(CacheScreen):
         " It describes these runs; it does not say what caused what."
     )
     CSS_PATH = ["effect.tcss"]  # noqa: RUF012 - Textual's own
-    TOPICS: ClassVar[frozenset[Topic]] = frozenset(
-        {Topic.MODELS, Topic.DATASETS, Topic.CURVES, Topic.WEIGHTS}
-    )
     BINDINGS: ClassVar[list[BindingType]] = [
         bound("screen.back", "back", "Back"),
         bound("list.open", "open", "Open", tooltip="Open the model at the crosshair"),
@@ -91,10 +90,10 @@ class EffectScreen(CacheScreen):
     def __init__(self, query: ModelQuery) -> None:
         super().__init__()
         self._query = query
-        self._question = question_of(*_FIRST)
+        self.question = question_of(*_FIRST)
         self._log = LogAxes()
         self._read: _Read | None = None
-        self._selected: str | None = None
+        self.selected: str | None = None
         """The id of the model at the crosshair."""
         self._beside, self._instead = True, False
         """Whether the table is wanted beside the chart, and in place of it."""
@@ -118,9 +117,9 @@ class EffectScreen(CacheScreen):
         """Compare the columns of the last time."""
         x, y, by = (*self.lora.view_state.effect, "", "", "")[:3]
         try:
-            self._question = question_of(x or _FIRST[0], y or _FIRST[1], by or None)
+            self.question = question_of(x or _FIRST[0], y or _FIRST[1], by or None)
         except UsageError:  # a column that an earlier version had
-            self._question = question_of(*_FIRST)
+            self.question = question_of(*_FIRST)
         self.query_one(StatePanel).show_message("Reading …")
         self._arrange()
         self._refresh()
@@ -134,13 +133,13 @@ class EffectScreen(CacheScreen):
     def cache_changed(self, topics: frozenset[Topic]) -> None:
         """Read again; the crosshair stays at its model."""
         self.query_one(StatusBar).update_from_cache()
-        if topics & self.TOPICS:
+        if topics & _TOPICS or (Topic.TRANSFERS in topics and self._depends_on_downloads):
             self._refresh()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002
         """Offer only what applies."""
         if action == "open":
-            return self._selected is not None
+            return self.selected is not None
         if action == "next_here":
             return self.is_mounted and self.query_one(ScatterChart).place_here[1] > 1
         if action in ("go", "log"):
@@ -153,12 +152,15 @@ class EffectScreen(CacheScreen):
 
     def action_open(self) -> None:
         """Open the page of the model at the crosshair."""
-        if self._selected is not None:
-            self.open_model(self._selected)
+        if self.selected is not None:
+            self.open_model(self.selected)
 
     def action_go(self, right: int, down: int) -> None:
-        """Move the crosshair; from the table to the chart."""
-        self.query_one(ScatterChart).move(right, down)
+        """Move the crosshair; where the table is in place of the chart, scroll it."""
+        if self.has_class("-instead"):
+            self.query_one("#effect-tables", Scrolled).scroll_relative(y=down, animate=False)
+        else:
+            self.query_one(ScatterChart).move(right, down)
 
     def action_next_here(self) -> None:
         """Go to the next model in the cell of the crosshair."""
@@ -191,7 +193,7 @@ class EffectScreen(CacheScreen):
     def action_choose(self, which: str) -> None:
         """Choose the column of an axis, or of the letters."""
         columns = [c for c in MODEL_COLUMNS if which != "y" or c.kind.is_number]
-        now = getattr(self._question, which)
+        now = getattr(self.question, which)
 
         def chosen(name: str | None) -> None:
             if name is not None:
@@ -206,13 +208,20 @@ class EffectScreen(CacheScreen):
     def _moved(self) -> None:
         run = self.query_one(ScatterChart).run
         if self._read is not None:
-            self._selected = None if run is None else self._read.found.ids[run]
+            self.selected = None if run is None else self._read.found.ids[run]
         self._show_reading()
         self.refresh_bindings()
 
     @property
     def _has_room_beside(self) -> bool:
         return self.app.size.width >= _BESIDE
+
+    @property
+    def _depends_on_downloads(self) -> bool:
+        named = [column.name for column in self.question if column is not None]
+        query = self._query
+        is_asked = query.downloaded is not None or "downloaded" in query.where.lower()
+        return is_asked or "downloaded" in named
 
     def _arrange(self) -> None:
         beside = self._has_room_beside
@@ -221,15 +230,15 @@ class EffectScreen(CacheScreen):
 
     def _take(self, which: str, name: str) -> None:
         names = {
-            "x": self._question.x.name,
-            "y": self._question.y.name,
-            "by": self._question.by.name if self._question.by else "",
+            "x": self.question.x.name,
+            "y": self.question.y.name,
+            "by": self.question.by.name if self.question.by else "",
         }
         if name and which in ("x", "y") and name == names["y" if which == "x" else "x"]:
             self.notify(f"{name} is on the other axis already", severity="warning")
             return
         names[which] = name
-        self._question = question_of(names["x"], names["y"], names["by"] or None)
+        self.question = question_of(names["x"], names["y"], names["by"] or None)
         self._log = self._log._replace(**{which: None}) if which != "by" else self._log
         effect = (names["x"], names["y"], names["by"])
         self.lora.remember(self.lora.view_state._replace(effect=effect))
@@ -240,7 +249,7 @@ class EffectScreen(CacheScreen):
         call = partial(
             _read_all,
             query=self._query,
-            question=self._question,
+            question=self.question,
             log=self._log,
             ascii_only=self.ascii_only,
         )
@@ -268,9 +277,9 @@ class EffectScreen(CacheScreen):
         self._read = read
         effect, chart = read.effect, self.query_one(ScatterChart)
         ids = read.found.ids
-        run = ids.index(self._selected) if self._selected in ids else None
+        run = ids.index(self.selected) if self.selected in ids else None
         chart.show(read.points, run)
-        self._selected = None if chart.run is None else ids[chart.run]
+        self.selected = None if chart.run is None else ids[chart.run]
         title = self.query_one(TitleBar)
         title.detail = _narrowed(self._query)
         self.query_one(StatusBar).note = formats.counted(effect.runs, "model")

@@ -14,7 +14,18 @@ from lora_tui.text import fit_ends as fit_text_ends
 from lora_tui.text import terminal_safe
 
 _ASCII_FOR: Final = str.maketrans(
-    {"–": "-", "—": "-", "…": "...", "·": "-", "‘": "'", "’": "'", "“": '"', "”": '"', "→": "->"}
+    {
+        "–": "-",
+        "—": "-",
+        "−": "-",
+        "…": "...",
+        "·": "-",
+        "‘": "'",
+        "’": "'",
+        "“": '"',
+        "”": '"',
+        "→": "->",
+    }
 )
 _REGIONAL_A: Final = 0x1F1E6
 

@@ -57,7 +57,7 @@ class ScatterChart(StyledLines):
 
     def move(self, right: int, down: int) -> None:
         """Move to the nearest points in a direction; the first move begins at the far end."""
-        plot = self._plot()
+        plot = self.plot()
         if plot is None:
             return
         cell = None if self._selected is None else plot.cell_of(self._selected)
@@ -72,7 +72,7 @@ class ScatterChart(StyledLines):
 
     def on_click(self, event: events.Click) -> None:
         """Move to the points nearest to the pointer; again there: the next one."""
-        plot, offset = self._plot(), event.get_content_offset(self)
+        plot, offset = self.plot(), event.get_content_offset(self)
         if plot is None or offset is None:
             return
         cell = plot.nearest(offset.x - plot.left, offset.y - len(plot.legend))
@@ -84,7 +84,7 @@ class ScatterChart(StyledLines):
     def lines(self, width: int) -> Sequence[Line]:
         """The legend and the plot; blank without points."""
         del width
-        plot = self._plot()
+        plot = self.plot()
         if plot is None:
             return []
         cell = None if self._selected is None else plot.cell_of(self._selected)
@@ -102,11 +102,12 @@ class ScatterChart(StyledLines):
         self.post_message(self.Moved())
 
     def _here(self) -> Sequence[int]:
-        plot = self._plot()
+        plot = self.plot()
         cell = plot.cell_of(self._selected) if plot and self._selected is not None else None
         return plot.points_in[cell] if plot and cell is not None else ()
 
-    def _plot(self) -> Scatter | None:
+    def plot(self) -> Scatter | None:
+        """What is drawn; None before there are points."""
         if self._points is None:
             return None
         size = self.content_size

@@ -44,7 +44,7 @@ _DENSE: Final = 6
 """Points a cell from which dots would be a solid area."""
 _FEW: Final = 500
 """Up to so many points, each is drawn with four dots."""
-_LEVELS: Final = ("░▒▓█", ".:*#")
+_LEVELS: Final = ("░▒▓█", ".oO@")
 _SHADES: Final = ("axis", "raw", "training", "strong")
 _LARGEST: Final = 1e150
 """Larger numbers are drawn at this one, so that differences of two are numbers too."""
@@ -55,7 +55,8 @@ _FEW_VALUES: Final = 12
 """Values across that are ticks themselves."""
 _MOST_SEARCHED: Final = 20_000
 """Of more points the values are not counted."""
-_MOST_LABEL: Final = 18
+_LABELS: Final = (18, 10, 5)
+"""Cells of a group's label in the legend; fewer where it would need too many lines."""
 
 
 class Axis(NamedTuple):
@@ -68,6 +69,16 @@ class Axis(NamedTuple):
     """Texts instead of numbers: a point's value is the place of its text."""
     has_own_ticks: bool = False
     """Whether ticks are written by `text`, as those of dates and sizes."""
+
+
+class _Entry(NamedTuple):
+    """An entry of the legend."""
+
+    sign: str
+    style: str
+    label: str
+    after: str = ""
+    """What is never cut."""
 
 
 class Points(NamedTuple):
@@ -205,13 +216,15 @@ def draw_scatter(placed: Placed, width: int, height: int, *, ascii_only: bool = 
             for dot, down in zip(dots, downs, strict=True)
         ]
         layers, entries = _layers(placed, grid, dots, downs, cells, ascii_only=ascii_only)
-        made = _legend(placed, entries, width, ascii_only=ascii_only)
+        most = max(2, height // 6)
+        made = _legend(placed, entries, width, most, ascii_only=ascii_only)
         if len(made) <= len(legend):
+            legend = (*made, *((),) * (len(legend) - len(made)))
             break
         legend = made
     bottom = _bottom_ticks(placed, frame.across, grid.width, ascii_only=ascii_only)
     return Scatter(
-        made,
+        legend,
         frame.draw(layers, bottom),
         frame.left,
         grid.width,
@@ -335,13 +348,13 @@ def _layers(
     cells: Sequence[int],
     *,
     ascii_only: bool,
-) -> tuple[list[PlotLayer], list[Line]]:
+) -> tuple[list[PlotLayer], list[_Entry]]:
     """What is drawn, and the entries of the legend that explain it."""
     points = placed.points
     if points.groups is not None and points.group_labels:
         groups = points.groups
         chosen = [groups[number] for number in placed.shown]
-        return _letters(grid, cells, chosen, points.group_labels, ascii_only=ascii_only)
+        return _letters(grid, cells, chosen, points.group_labels)
     counts = Counter(cells)
     if ascii_only or len(cells) >= _DENSE * len(counts):
         return _shaded(grid, counts, ascii_only=ascii_only)
@@ -359,9 +372,7 @@ def _letters(
     cells: Sequence[int],
     groups: Sequence[int],
     labels: Sequence[str],
-    *,
-    ascii_only: bool,
-) -> tuple[list[PlotLayer], list[Line]]:
+) -> tuple[list[PlotLayer], list[_Entry]]:
     in_cell: dict[int, int] = {}
     several = len(labels)
     for cell, group in zip(cells, groups, strict=True):
@@ -369,7 +380,7 @@ def _letters(
             in_cell[cell] = several
     counts = Counter(groups)
     layers: list[PlotLayer] = []
-    entries: list[Line] = []
+    entries: list[_Entry] = []
     for number, label in enumerate((*labels, "several")):
         chosen = [cell for cell, group in in_cell.items() if group == number]
         is_mixed = number == several
@@ -378,33 +389,31 @@ def _letters(
         if chosen:
             layers.append((_marked(grid, chosen), style, sign))
         if is_mixed:
-            entries += [((f"{sign} {label}", "muted"),)] if chosen else []
+            entries += [_Entry(sign, style, label)] if chosen else []
         elif counts[number]:
-            name = fit_ends(label, min(_MOST_LABEL, cell_len(label)), ascii_only=ascii_only)
-            text = f" {name.rstrip()} {counts[number]:,}"
-            entries.append(((sign, style), (text, "muted")))
+            entries.append(_Entry(sign, style, label, f" {counts[number]:,}"))
     return layers, entries
 
 
 def _shaded(
     grid: Grid, counts: Mapping[int, int], *, ascii_only: bool
-) -> tuple[list[PlotLayer], list[Line]]:
+) -> tuple[list[PlotLayer], list[_Entry]]:
     """Four shades by the number of points in a cell, in equal steps of its logarithm."""
     most = max(counts.values())
     signs = _LEVELS[ascii_only]
     firsts = sorted({round(most ** (level / len(signs))) for level in range(len(signs))})
     layers: list[PlotLayer] = []
-    entries: list[Line] = []
+    entries: list[_Entry] = []
     for level, first in enumerate(firsts):
         last = firsts[level + 1] - 1 if level + 1 < len(firsts) else most
         chosen = [cell for cell, count in counts.items() if first <= count <= last]
         if chosen:
             layers.append((_marked(grid, chosen), _SHADES[level], signs[level]))
             span = f"{first:,}" if last == first else f"{first:,}-{last:,}"
-            entries.append(((signs[level], _SHADES[level]), (f" {span}", "muted")))
+            entries.append(_Entry(signs[level], _SHADES[level], "", span))
     if most == 1:
         return layers, []
-    return layers, [(("models a cell:", "muted"),), *entries]
+    return layers, [_Entry("", "muted", "", "models a cell:"), *entries]
 
 
 def _marked(grid: Grid, cells: Iterable[int]) -> Layer:
@@ -415,23 +424,46 @@ def _marked(grid: Grid, cells: Iterable[int]) -> Layer:
 
 
 def _legend(
-    placed: Placed, entries: Sequence[Line], width: int, *, ascii_only: bool
+    placed: Placed, entries: Sequence[_Entry], width: int, most: int, *, ascii_only: bool
 ) -> tuple[Line, ...]:
-    """What the axes show, then the entries, on as many lines as they need."""
+    """What the axes show, then the entries, on at most so many lines."""
     y, x = (f"{axis.label} (log)" if axis.is_log else axis.label for axis in (placed.y, placed.x))
     title = fit(f"{y} by {x}", min(width, cell_len(f"{y} by {x}")), ascii_only=ascii_only)
-    lines: list[list[Span]] = [[(title, "heading")]]
-    extra: list[Line] = [*entries]
+    extra = [*entries]
     if placed.hidden:
         text = f"{formats.count(placed.hidden)} of 0 or less not shown"
-        extra.append(((text, "muted"),))
-    for entry in extra:
-        used = sum(cell_len(text) for text, _ in lines[-1])
-        needed = sum(cell_len(text) for text, _ in entry)
-        if used and used + 2 + needed > width:
-            lines.append([])
-        elif used:
-            lines[-1].append(("  ", "muted"))
-        lines[-1] += [(fit(text, width) if cell_len(text) > width else text, style)
-                      for text, style in entry]  # fmt: skip
-    return tuple(tuple(line) for line in lines)
+        extra.append(_Entry("", "muted", "", text))
+    lines: list[list[Span]] = []
+    for label in _LABELS:
+        lines = [[(title, "heading")]]
+        for entry in extra:
+            _add(lines, _spans(entry, label, ascii_only=ascii_only), width)
+        if len(lines) <= most:
+            break
+    if len(lines) > most:  # the line of the crosshair's point names its group
+        rest = " ..." if ascii_only else " …"
+        while sum(cell_len(text) for text, _ in lines[most - 1]) + len(rest) > width:
+            lines[most - 1].pop()
+        lines[most - 1].append((rest, "muted"))
+    return tuple(tuple(line) for line in lines[:most])
+
+
+def _spans(entry: _Entry, most: int, *, ascii_only: bool) -> list[Span]:
+    label = fit_ends(entry.label, min(most, cell_len(entry.label)), ascii_only=ascii_only).rstrip()
+    text = f"{label}{entry.after}"
+    return [(entry.sign, entry.style), (f" {text}" if entry.sign else text, "muted")]
+
+
+def _add(lines: list[list[Span]], spans: Sequence[Span], width: int) -> None:
+    """Add to the last line, or to a new one where that is full."""
+    used = sum(cell_len(text) for text, _ in lines[-1])
+    needed = sum(cell_len(text) for text, _ in spans)
+    if used and used + 2 + needed > width:
+        lines.append([])
+    elif used:
+        lines[-1].append(("  ", "muted"))
+    room = width
+    for text, style in spans:
+        shown = text if cell_len(text) <= room else fit(text, max(0, room))
+        lines[-1].append((shown, style))
+        room -= cell_len(shown)
