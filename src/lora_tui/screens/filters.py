@@ -23,7 +23,7 @@ from lora_tui.cache.job_query import JobQuery
 from lora_tui.cache.models import ModelQuery
 from lora_tui.screens.list_form import letters
 from lora_tui.tui.base_screen import FORM_STYLES, Modal
-from lora_tui.widgets.bindings import bound
+from lora_tui.widgets.bindings import bound, key_of
 from lora_tui.widgets.cells import fit, normalize_width
 from lora_tui.widgets.forms import Dialog, TypedLine
 
@@ -39,12 +39,14 @@ class Typing(Enum):
     NOTHING = "nothing"
     NARROWS = "narrows"
     DAYS = "days"
+    CONDITION = "condition"
 
 
 _PLACEHOLDERS: Final = {
     Typing.NOTHING: "",
     Typing.NARROWS: "type to narrow",
     Typing.DAYS: "or days: 2026-01-01..2026-01-31",
+    Typing.CONDITION: "rank >= 16 and best_validation_loss < 1.2",
 }
 
 
@@ -101,6 +103,7 @@ class FilterScreen(Modal[None], Generic[Query]):
                 sections,
                 Vertical(
                     TypedLine(id="filter-typed"),
+                    Label(id="filter-error", markup=False),
                     OptionList(id="filter-choices", markup=False),
                     Label(id="filter-hint", markup=False),
                     id="filter-side",
@@ -134,7 +137,14 @@ class FilterScreen(Modal[None], Generic[Query]):
         self.dismiss(None)
 
     def action_section(self, by: int) -> None:
-        """Go to the next or previous section; after the last comes the first."""
+        """Go to the next or previous section; after the last comes the first.
+
+        In a condition the key to the next one completes the name of a column first.
+        """
+        place = self._choices.highlighted or 0
+        if by > 0 and self._is_condition and self._typed.value and place < len(self._shown):
+            self._complete(self._shown[place])
+            return
         self._enter((self._at + by) % len(self._sections))
 
     def action_cursor(self, lines: int) -> None:
@@ -172,8 +182,12 @@ class FilterScreen(Modal[None], Generic[Query]):
         return self._sections[self._at]
 
     @property
-    def _typed(self) -> Input:
-        return self.query_one("#filter-typed", Input)
+    def _is_condition(self) -> bool:
+        return self._section.typing is Typing.CONDITION
+
+    @property
+    def _typed(self) -> TypedLine:
+        return self.query_one("#filter-typed", TypedLine)
 
     @property
     def _choices(self) -> OptionList:
@@ -191,7 +205,9 @@ class FilterScreen(Modal[None], Generic[Query]):
 
     @on(Input.Changed)
     def _typed_on(self) -> None:
-        if self._section.typing is Typing.DAYS:
+        if self._is_condition:
+            self._check_condition()
+        elif self._section.typing is Typing.DAYS:
             days = parse_days(self._typed.value)
             if days is not None:
                 start, before = days
@@ -204,7 +220,15 @@ class FilterScreen(Modal[None], Generic[Query]):
         custom = typing is Typing.DAYS and not any(
             choice.is_chosen(self._query) for choice in self._section.choices
         )
-        self._write(days_text(self._query) if custom else "")
+        self._write(
+            getattr(self._query, "where", "")
+            if typing is Typing.CONDITION
+            else days_text(self._query)
+            if custom
+            else ""
+        )
+        self._typed.takes_all = typing is Typing.CONDITION
+        self._typed.cursor_position = len(self._typed.value)
         self._typed.placeholder = _PLACEHOLDERS[typing]
         self._typed.set_class(typing is not Typing.NOTHING, "-open")
         self.set_class(typing is not Typing.NOTHING, "-typing")
@@ -219,7 +243,33 @@ class FilterScreen(Modal[None], Generic[Query]):
         with self.prevent(Input.Changed):
             self._typed.value = text
 
+    def _check_condition(self) -> None:
+        """Show what is wrong with the condition; the list changes once nothing is."""
+        from lora_tui.screens.condition_line import error_of
+
+        text = self._typed.value.strip()
+        if error_of(text) is None and isinstance(self._query, ModelQuery):
+            self._tell(self._query._replace(where=text))
+
+    def _complete(self, choice: Choice) -> None:
+        """Put the name of the column into the condition."""
+        from lora_tui.screens.condition_line import completed
+
+        line = self._typed
+        text, cursor = completed(line.value, line.cursor_position, choice.value)
+        line.value = text
+        line.cursor_position = cursor
+
+    def _completions(self) -> tuple[Choice, ...]:
+        from lora_tui.screens.condition_line import completion_text, completions
+
+        found = completions(self._typed.value, self._typed.cursor_position)
+        return tuple(Choice("where", each.name, completion_text(each), 0) for each in found)
+
     def _toggle(self, choice: Choice) -> None:
+        if self._is_condition:
+            self._complete(choice)
+            return
         if choice.field == "created_from":
             self._write("")
         self._tell(choice.toggled(self._query))
@@ -231,7 +281,10 @@ class FilterScreen(Modal[None], Generic[Query]):
 
     def _list_choices(self) -> None:
         """The choices that are left; the cursor goes to the first one that is chosen."""
-        self._shown = self._section.narrowed(self._typed.value)[:_MOST_LINES]
+        if self._is_condition:
+            self._shown = self._completions()
+        else:
+            self._shown = self._section.narrowed(self._typed.value)[:_MOST_LINES]
         self._choices.clear_options()
         self._choices.add_options([Option("") for _ in self._shown])
         chosen = (place for place, it in enumerate(self._shown) if it.is_chosen(self._query))
@@ -252,10 +305,23 @@ class FilterScreen(Modal[None], Generic[Query]):
         for place, line in enumerate(lines):
             sections.replace_option_prompt_at_index(place, line)
         sections.highlighted = self._at
+        self._draw_error()
         hint, is_wrong = self._hint()
         label = self.query_one("#filter-hint", Label)
         label.update(normalize_width(hint, ascii_only=self._ascii_only))
         label.set_class(is_wrong, "-wrong")
+
+    def _draw_error(self) -> None:
+        """The word of the condition that is wrong, marked below the line, and why."""
+        label, lines = self.query_one("#filter-error", Label), list[str]()
+        text = self._typed.value
+        if self._is_condition and text.strip():
+            from lora_tui.screens.condition_line import error_lines, error_of
+
+            error = error_of(text)
+            lines = [] if error is None else error_lines(text, error, self._typed.size.width)
+        label.display = bool(lines)
+        label.update(normalize_width("\n".join(lines), ascii_only=self._ascii_only))
 
     def _section_line(self, section: Section, width: int) -> Content:
         chosen = section.chosen(self._query)
@@ -265,6 +331,8 @@ class FilterScreen(Modal[None], Generic[Query]):
         return Content.assemble(title, (rest, "$accent" if chosen else "$secondary 60%"))
 
     def _choice_line(self, choice: Choice, width: int) -> Content:
+        if self._is_condition:
+            return Content(fit(choice.label, width, ascii_only=self._ascii_only))
         mark = "x" if choice.is_chosen(self._query) else " "
         box = f"[{mark}] " if self._section.several else f"({mark}) "
         count = f" {formats.count(choice.count)}"
@@ -274,6 +342,9 @@ class FilterScreen(Modal[None], Generic[Query]):
     def _hint(self) -> tuple[str, bool]:
         """The hint below the choices, and whether it reports invalid input."""
         section, text = self._section, self._typed.value
+        if section.typing is Typing.CONDITION:
+            key = key_of(self.app, "filters.next")
+            return f"{key} completes a column's name", False
         if section.typing is Typing.DAYS:
             wrong = parse_days(text) is None
             return (
@@ -348,6 +419,8 @@ class Section:
 
     def chosen(self, query: Query) -> str:
         """The selected choices in a word or two; empty if there is none."""
+        if self.typing is Typing.CONDITION:
+            return str(getattr(query, "where", ""))
         if self.typing is Typing.DAYS and (query.created_from or query.created_before):
             labels = [choice.label for choice in self.choices if choice.is_chosen(query)]
             return labels[0] if labels else days_text(query)

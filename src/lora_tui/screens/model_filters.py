@@ -26,6 +26,7 @@ def read_sections(
             "Base model", named_choices("base_model", facets.base_models, query), Typing.NARROWS
         ),
         Section("Date", date_choices(partial(totals_since, db)), Typing.DAYS),
+        Section("Condition", (), Typing.CONDITION),
         Section("On this disk", _downloaded(facets)),
     )
 

@@ -41,6 +41,9 @@ class Dialog(Vertical):
         self.border_subtitle = Content(normalize_width(hints or self._note, ascii_only=ascii_only))
 
 
+_EDITING = frozenset({"left", "right", "home", "end", "delete", "backspace"})
+
+
 class TypedLine(Input):
     """The line that narrows a list below it; the space bar selects instead of typing a blank.
 
@@ -53,6 +56,8 @@ class TypedLine(Input):
         super().__init__(id=id, compact=True, select_on_focus=False, placeholder="type to narrow")
         self._bound = [binding for binding in bindings if isinstance(binding, Binding)]
         self._actions: dict[str, str] = {}
+        self.takes_all = False
+        """Whether blanks are typed too, and the keys of a line of text move in it."""
 
     def on_mount(self) -> None:
         """Learn the keys that the user has given to the actions."""
@@ -67,7 +72,9 @@ class TypedLine(Input):
         """Whether the key is handled here."""
         if self._bound:
             return key in self._actions or super().check_consume_key(key, character)
-        return key != "space" and super().check_consume_key(key, character)
+        if self.takes_all and key in _EDITING:
+            return True
+        return (self.takes_all or key != "space") and super().check_consume_key(key, character)
 
     async def _on_key(self, event: events.Key) -> None:
         is_letter = event.is_printable and event.key != "space"
