@@ -83,6 +83,7 @@ async def test_each_choice_shows_how_many_models_have_it(app: LoraTuiApp) -> Non
             {"balanced": 35, "thorough": 2},
             {"meta-llama/Llama-3.1-8B-Instruct": 35, "Qwen/Qwen2.5-7B": 2},
             {"last 24 hours": 1, "last 7 days": 8, "last 30 days": 31, "last year": 37},
+            {},  # the condition
             {"downloaded": 1, "not downloaded": 36},
         ):
             await pilot.press("f" if not isinstance(app.screen, FilterScreen) else "tab")
