@@ -21,6 +21,8 @@ from lora_tui.cache.connection import open_cache
 from lora_tui.cache.facets import facet_counts, job_facets
 from lora_tui.cache.job_query import JobQuery, JobSort
 from lora_tui.cache.jobs import JobList
+from lora_tui.cache.leaders import read_groups
+from lora_tui.cache.model_columns import column_of, values_of
 from lora_tui.cache.models import ModelList, ModelQuery, Sort
 from made_up import fill_jobs, filled
 
@@ -88,7 +90,30 @@ def questions(db: sqlite3.Connection, size: int) -> dict[str, Callable[[], objec
         asked = ModelList(db, ModelQuery(sort=Sort.LOSS, min_stars=4))
         return models.summaries(db, asked.window(0, PAGE))
 
+    def anew(query: ModelQuery) -> Callable[[], object]:
+        """The first page, with nothing kept from before."""
+
+        def ask() -> object:
+            for table in ("sorted_models", "matches_of"):
+                db.execute(f"DROP TABLE IF EXISTS temp.{table}")
+            return models.summaries(db, ModelList(db, query).window(0, PAGE))
+
+        return ask
+
+    three = [column_of(name) for name in ("rank", "learning_rate", "best_validation_loss")]
     return {
+        "order by best validation loss, anew": anew(ModelQuery(sort="best_validation_loss")),
+        "order by rank, anew": anew(ModelQuery(sort="rank")),
+        "order by dataset, anew": anew(ModelQuery(sort="dataset")),
+        "order by favorites, anew": anew(ModelQuery(sort="favorite")),
+        "condition on two columns": anew(
+            ModelQuery(where="rank >= 16 and best_validation_loss < 1.2", sort=Sort.LOSS)
+        ),
+        "condition and order by rank": anew(
+            ModelQuery(where="rank >= 16 and best_validation_loss < 1.2", sort="rank")
+        ),
+        "values of three columns": lambda: values_of(db, three, ModelQuery()),
+        "groups of the leaderboard": lambda: read_groups(db),
         "count": lambda: ModelList(db, SORTED).total,
         "first page": page(0),
         "next page in the middle": page(middle + PAGE),

@@ -28,7 +28,7 @@ _LOSSES: Final = frozenset(
     }
 )
 _TRAINING: Final = frozenset({"final_loss", "perplexity", "stars"})
-_DATASET: Final = ModelColumn("dataset_id", "", "", Kind.TEXT, "l.dataset_id")
+_DATASET: Final = ModelColumn("dataset_id", "", "", Kind.TEXT, "v.dataset_id")
 _MOST_TEXT: Final = 200
 
 

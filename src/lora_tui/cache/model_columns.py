@@ -210,7 +210,7 @@ def values_of(
     values: list[tuple[Any, ...]] = []
     for start in range(0, len(numbers), _AT_ONCE):
         some = numbers[start : start + _AT_ONCE]
-        rows = {row[0]: tuple(row)[1:] for row in db.execute(sql, [json.dumps(some)])}
+        rows = {row[0]: row[1:] for row in db.execute(sql, [json.dumps(some)])}
         values += [rows[n] for n in some if n in rows]
     return values
 

@@ -53,7 +53,7 @@ def sort_models(db: sqlite3.Connection, query: ModelQuery) -> SortedModels:
     column = column_of(query.sort)
     direction = "DESC" if natural_direction(query.sort) is not query.reverse else "ASC"
     value = _sorted_value(column)
-    tables = tables_of(value)
+    tables = tables_of(value).replace(*_PLACED)
     if not query.is_everything:
         find_matches(db, query)
         tables = tables.replace("model_values v", _MATCHES, 1)
@@ -67,10 +67,18 @@ def sort_models(db: sqlite3.Connection, query: ModelQuery) -> SortedModels:
     return found
 
 
+_PLACED: Final = (
+    "datasets d ON",
+    "(SELECT id, dense_rank() OVER (ORDER BY nullif(name, '') COLLATE NOCASE) AS place"
+    " FROM datasets) d ON",
+)
+"""The few datasets are sorted by name first, so that numbers are compared for the many models."""
 _MATCHES: Final = "temp.matches x CROSS JOIN model_values v ON v.n = x.n"
 
 
 def _sorted_value(column: ModelColumn) -> str:
+    if column.sql == "d.name":
+        return "d.place"
     if column.is_loss:
         return f"CASE WHEN NOT v.broken THEN {column.sql} END"
     return f"nullif({column.sql}, '')" if column.kind in (Kind.TEXT, Kind.TAGS) else column.sql
