@@ -39,8 +39,8 @@ class EditNoteScreen(Modal[None]):
     def compose(self) -> ComposeResult:
         """The text, and a line for what is wrong."""
         yield Dialog(
+            Static(markup=False, id="mark-hint"),  # above: toasts cover the end of the form
             TextArea(self._before, compact=True, tab_behavior="indent"),
-            Static(markup=False, id="mark-hint"),
             title=f"Note: {self._name}",
             keys=[("typing.keep_note", "keeps"), ("typing.leave", "leaves")],
         )
