@@ -31,6 +31,8 @@ _INDENT: Final = "  "
 _LOSS, _STEP, _PLACE = 9, 10, 3
 _MOST: Final = 116
 """A wider line would part a name from its numbers."""
+_MEDIUM: Final = 70
+"""Narrower lines have no step of the best validation loss: the name needs its room."""
 _WIDE: Final = 100
 """Narrower lines have no training loss, unless that is what decides."""
 
@@ -245,8 +247,9 @@ def _row(cells: _Cells, width: int, *, basis: Basis | None, ascii_only: bool) ->
             (cells.last, _LOSS),
             (cells.last_step, _STEP),
             (cells.lowest, _LOSS + 2),
-            (cells.lowest_step, _STEP),
         ]
+        if width >= _MEDIUM:
+            numbers.append((cells.lowest_step, _STEP))
     if basis is Basis.TRAINING or width >= _WIDE:
         numbers.append((cells.training, _LOSS + 2))
     right = "".join(fit(text, size, right=True, ascii_only=ascii_only) for text, size in numbers)
