@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from argparse import ArgumentParser
 
-from lora_tui.cli.options import MODEL_HELP, positive
+from lora_tui.cli.options import MODEL_HELP, positive, wide_option
 
 _FILE_HELP = "fetch only these files: names, or patterns in quotes ('*.json')"
 
@@ -52,6 +52,7 @@ def library_options(parser: ArgumentParser) -> None:
     )
     parser.add_argument("model", metavar="MODEL", nargs="?", help=f"{MODEL_HELP}; or a directory")
     parser.add_argument("--yes", action="store_true", help="remove without asking")
+    wide_option(parser)
 
 
 def urls_options(parser: ArgumentParser) -> None:

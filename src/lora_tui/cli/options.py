@@ -87,6 +87,7 @@ def list_options(parser: ArgumentParser) -> None:
     forms = parser.add_mutually_exclusive_group()
     forms.add_argument("--csv", action="store_true", help="print CSV")
     forms.add_argument("--jsonl", action="store_true", help="print one JSON object per line")
+    wide_option(parser)
 
 
 def narrowing_options(parser: ArgumentParser) -> None:
@@ -196,6 +197,7 @@ def costs_options(parser: ArgumentParser) -> None:
         help="only until this day, with it; or before a time like 2026-11-23T15:54",
     )
     parser.add_argument("--csv", action="store_true", help="print CSV")
+    wide_option(parser)
 
 
 def show_options(parser: ArgumentParser) -> None:
@@ -260,6 +262,7 @@ def jobs_options(parser: ArgumentParser) -> None:
         help="follow the jobs until Ctrl+C; ask the backend every so many SECONDS (10)",
     )
     parser.add_argument("--csv", action="store_true", help="print CSV")
+    wide_option(parser)
 
 
 def show_job_options(parser: ArgumentParser) -> None:
@@ -277,6 +280,7 @@ def metrics_options(parser: ArgumentParser) -> None:
     forms = parser.add_mutually_exclusive_group()
     forms.add_argument("--csv", action="store_true", help="print every point as CSV")
     forms.add_argument("--jsonl", action="store_true", help="print one JSON object per point")
+    wide_option(parser)
 
 
 def report_options(parser: ArgumentParser) -> None:
@@ -316,6 +320,7 @@ def compare_options(parser: ArgumentParser) -> None:
     tables.add_argument(
         "--markdown", action="store_true", help="print a report in Markdown, with the curves"
     )
+    wide_option(parser)
 
 
 def leaderboard_options(parser: ArgumentParser) -> None:
@@ -327,6 +332,7 @@ def leaderboard_options(parser: ArgumentParser) -> None:
     parser.add_argument("--base-model", metavar="B", help="only adapters of this base model")
     _where_option(parser)
     parser.add_argument("--csv", action="store_true", help="print CSV")
+    wide_option(parser)
 
 
 def effect_options(parser: ArgumentParser) -> None:

@@ -10,7 +10,7 @@ from lora_tui.clock import parse_timestamp
 from lora_tui.commands.context import Context, resolve
 from lora_tui.commands.missing_alias import model_text, near_aliases
 from lora_tui.commands.own_marks import changing_marks
-from lora_tui.commands.style import width_of
+from lora_tui.commands.style import table_width_of
 from lora_tui.commands.table import Column, table_lines
 from lora_tui.domain.own_marks import AliasMove, alias_of
 from lora_tui.errors import NotFoundError
@@ -97,7 +97,9 @@ def list_aliases(context: Context) -> None:
         )
         for row in rows
     ]
-    context.out.writelines(f"{line}\n" for line in table_lines(columns, texts, width_of(context)))
+    context.out.writelines(
+        f"{line}\n" for line in table_lines(columns, texts, table_width_of(context))
+    )
     if not rows:
         context.say("There is no alias: `lora-tui alias set NAME MODEL` makes one.")
 

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 
 from lora_tui import formats
 from lora_tui.commands.context import Context, resolve
-from lora_tui.commands.style import width_of
-from lora_tui.commands.table import Column, sentence_lines, table_lines
+from lora_tui.commands.style import table_width_of, width_of
+from lora_tui.commands.table import Column, hidden_headings, sentence_lines, table_lines
 from lora_tui.documents.comparison import Compared, read_comparison, read_document
 from lora_tui.errors import UsageError
 from lora_tui.reports import MAX_COMPARED, MAX_TABLED, MIN_COMPARED, compare
@@ -20,6 +20,9 @@ from lora_tui.reports.model_table import LEGEND, table_columns
 from lora_tui.text import cell_width, fit
 
 _COLUMN_WIDTH = 28
+_LEAST = 8
+_WHOLE = 14
+"""Cells of the longest value, a number or a date, that is never cut."""
 
 
 def compare_models(context: Context) -> None:
@@ -104,7 +107,7 @@ def _print_table(context: Context, compared: Compared) -> None:
         for index in compared.order
     ]
     for line in (
-        *table_lines(layout, rows, width),
+        *table_lines(layout, rows, table_width_of(context)),
         *sentence_lines(comparison.sentences, width, indent="  "),
     ):
         context.out.write(f"{line}\n")
@@ -132,6 +135,40 @@ def _print(context: Context, comparison: Comparison, *, everything: bool) -> Non
         )
         for row in rows
     ]
+    width = table_width_of(context)
+    if width is not None:
+        _print_fitting(context, header, lines, width)
+    else:
+        _print_for_file(context, header, lines)
+    hidden = len(comparison.shown(everything=True)) - len(rows)
+    if hidden:
+        context.say(f"{formats.count(hidden)} more with equal values: --all shows them.")
+
+
+def _print_fitting(
+    context: Context, header: Sequence[str], lines: Sequence[Sequence[str]], width: int
+) -> None:
+    """The table of a terminal: values are whole, names keep their ends; what does not fit goes."""
+    columns = [
+        Column(
+            heading,
+            100 - place,
+            least=max(cell_width(line[place]) for line in lines)
+            if place == 0
+            else max([_LEAST, *(w for line in lines if (w := cell_width(line[place])) <= _WHOLE)]),
+            most=_COLUMN_WIDTH,
+        )
+        for place, heading in enumerate(header)
+    ]
+    context.out.writelines(f"{line}\n" for line in ("", *table_lines(columns, lines, width)))
+    hidden = hidden_headings(columns, lines, width)
+    if hidden:
+        context.say(f"{', '.join(hidden)} do not fit. --wide shows all.")
+
+
+def _print_for_file(
+    context: Context, header: Sequence[str], lines: Sequence[Sequence[str]]
+) -> None:
     widths = [
         min(_COLUMN_WIDTH, max(cell_width(line[column]) for line in (header, *lines)))
         for column in range(len(header))
@@ -140,6 +177,3 @@ def _print(context: Context, comparison: Comparison, *, everything: bool) -> Non
     for line in (header, *lines):
         cells = (fit(cell, width) for cell, width in zip(line, widths, strict=True))
         context.out.write("  ".join(cells).rstrip() + "\n")
-    hidden = len(comparison.shown(everything=True)) - len(rows)
-    if hidden:
-        context.say(f"{formats.count(hidden)} more with equal values: --all shows them.")

@@ -5,13 +5,13 @@ from __future__ import annotations
 import getpass
 import shutil
 import sys
-import textwrap
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from lora_tui import formats
 from lora_tui.commands.context import Context
+from lora_tui.commands.prose import wrapped
 from lora_tui.config.keys import DEFAULT_KEYS, Keymap, keys_of, spelled
 from lora_tui.config.load import (
     IGNORED,
@@ -113,7 +113,7 @@ def setting_lines(lines: Iterable[tuple[str, str, str]], width: int | None) -> I
         if room < _MIN_ROOM:  # below the value
             yield line.rstrip()
             line, room = " " * 21, max(_MIN_ROOM, width - 21)
-        first, *more = textwrap.wrap(explanation, room)
+        first, *more = wrapped(explanation, room)
         yield f"{line}{first}"
         yield from (" " * len(line) + rest for rest in more)
 

@@ -42,7 +42,8 @@ def show_costs(context: Context) -> None:
         return
     if not costs.is_empty:
         ascii_only = style_of(context).ascii_only
-        rows = cost_rows(costs, width_of(context), ascii_only=ascii_only)
+        width = None if arguments.wide else width_of(context)
+        rows = cost_rows(costs, width, ascii_only=ascii_only)
         context.out.write("".join(f"{row.text}\n" for row in rows))
     if last is None:
         if not rebuilt:

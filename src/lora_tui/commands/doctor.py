@@ -8,6 +8,8 @@ from contextlib import ExitStack
 
 from lora_tui.account import sessions
 from lora_tui.commands.context import Context
+from lora_tui.commands.prose import label_lines
+from lora_tui.commands.style import width_of
 from lora_tui.config.paths import find_paths
 from lora_tui.config.table import Profile
 from lora_tui.doctor import machine
@@ -24,6 +26,7 @@ from lora_tui.errors import (
 from lora_tui.formats import counted
 
 _WIDTH = 26
+_START = 8 + 1 + _WIDTH
 
 
 def doctor(context: Context) -> ExitCode:
@@ -163,7 +166,9 @@ def _print(context: Context, finding: Finding) -> None:
     verdict = finding.verdict.value
     if finding.verdict is Verdict.FAILED:
         verdict = verdict.upper()
-    context.out.write(f"{verdict:<8} {finding.check:<{_WIDTH}} {finding.evidence}\n")
+    width, start = width_of(context), f"{verdict:<8} {finding.check:<{_WIDTH}}"
+    lines = label_lines(start, finding.evidence, width, start=_START)
     if finding.remedy and finding.verdict is not Verdict.OK:
-        context.out.write(f"{'':<8} {'':<{_WIDTH}} -> {finding.remedy}\n")
+        lines += label_lines("", f"-> {finding.remedy}", width, start=_START)
+    context.out.writelines(f"{line}\n" for line in lines)
     context.out.flush()

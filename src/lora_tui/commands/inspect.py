@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import textwrap
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -23,10 +22,11 @@ from lora_tui.adapters.modules import (
 from lora_tui.adapters.saved_tensors import saved_beside, saved_text
 from lora_tui.cache.downloaded import downloaded_to
 from lora_tui.commands.context import Context, resolve
+from lora_tui.commands.prose import wrapped
 from lora_tui.config.kinds import expanded
 from lora_tui.errors import ExitCode, NotFoundError
 from lora_tui.library.disk_check import check_presence
-from lora_tui.text import terminal_safe
+from lora_tui.text import cell_width, terminal_safe
 
 _LABEL: Final = 20
 _MIN_ROOM: Final = 20
@@ -117,10 +117,10 @@ def _remote(context: Context, reference: str) -> Adapter:
 def _wrapped(label: str, value: str, width: int | None) -> list[str]:
     """The label and its value, below which the value continues on a terminal of `width` columns."""
     start = f"{label:<{_LABEL}} "
-    if width is None or len(start) + len(value) <= width:
+    if width is None or cell_width(start) + cell_width(value) <= width:
         return [f"{start}{value}".rstrip()]
     room = max(_MIN_ROOM, width - len(start))
-    first, *rest = textwrap.wrap(value, room, break_on_hyphens=False, break_long_words=False)
+    first, *rest = wrapped(value, room)
     return [f"{start}{first}", *(" " * len(start) + line for line in rest)]
 
 

@@ -17,7 +17,7 @@ from lora_tui.commands import job_columns
 from lora_tui.commands.context import CACHE_REBUILT, Context
 from lora_tui.commands.dates import period_of_options
 from lora_tui.commands.job_columns import JobColumn, JobLine
-from lora_tui.commands.style import Style, style_of, width_of
+from lora_tui.commands.style import Style, style_of, table_width_of, width_of
 from lora_tui.commands.table import table_lines
 from lora_tui.domain import attempts_of, progress_of, reason_of
 from lora_tui.domain.job_statuses import ACTIVE, ENDED, RUNNING, STATUSES
@@ -108,8 +108,9 @@ def text_of(
     context: Context, lines: Sequence[JobLine], columns: Sequence[JobColumn], style: Style
 ) -> list[str]:
     """The table, as wide as the terminal, or as its texts where stdout is none."""
-    width = width_of(context)
-    table, rows = job_columns.filled_columns(columns, lines, style._replace(width=width))
+    width = table_width_of(context)
+    style = style._replace(width=width_of(context))
+    table, rows = job_columns.filled_columns(columns, lines, style)
     return table_lines(table, rows, width)
 
 

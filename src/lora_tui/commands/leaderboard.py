@@ -9,7 +9,7 @@ from lora_tui import clock, formats
 from lora_tui.cache import metadata
 from lora_tui.cache.models import ModelQuery
 from lora_tui.commands.context import CACHE_REBUILT, Context
-from lora_tui.commands.style import width_of
+from lora_tui.commands.style import table_width_of, width_of
 from lora_tui.commands.table import Column, sentence_lines, table_lines
 from lora_tui.documents.leaderboard import read_boards
 from lora_tui.errors import UsageError
@@ -49,7 +49,7 @@ def show_leaderboard(context: Context) -> None:
     if context.arguments.csv:
         context.out.write(_csv(boards))
         return
-    context.out.write("\n".join(_text(each, width_of(context)) for each in boards))
+    context.out.write("\n".join(_text(context, each) for each in boards))
     if unknown:
         are = "is" if unknown == 1 else "are"
         context.say(
@@ -103,12 +103,16 @@ def _validation(place: Place) -> tuple[float | None, ...]:
     return found.last, found.last_step, found.best, found.best_step
 
 
-def _text(found: Board, width: int | None) -> str:
+def _text(context: Context, found: Board) -> str:
+    width = width_of(context)
     name = found.dataset_name or found.dataset_id
-    lines = [
+    title = (
         f"{name}, {found.base_model}: {formats.count(len(found.places))} of "
-        f"{formats.counted(found.models, 'model')}",
-        *table_lines(_COLUMNS, [_cells(place) for place in found.places], width),
+        f"{formats.counted(found.models, 'model')}"
+    )
+    lines = [
+        *sentence_lines([title], width, indent=""),
+        *table_lines(_COLUMNS, [_cells(place) for place in found.places], table_width_of(context)),
         *sentence_lines(found.sentences, width, indent="  "),
     ]
     return "".join(f"{line}\n" for line in lines)

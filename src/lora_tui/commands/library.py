@@ -17,6 +17,8 @@ from lora_tui import formats
 from lora_tui.cache import downloaded, models
 from lora_tui.cache.transfer_queue import Checked
 from lora_tui.commands.context import Context, resolve
+from lora_tui.commands.style import table_width_of
+from lora_tui.commands.table import Column, table_lines
 from lora_tui.config.kinds import expanded
 from lora_tui.config.paths import find_paths
 from lora_tui.domain import Model
@@ -40,6 +42,13 @@ from lora_tui.library.disk_check import record_damage, record_removal
 from lora_tui.text import terminal_safe
 
 _MOST_EXTRA: Final = 20
+_COLUMNS: Final = (
+    Column("STATE", 100),
+    Column("CHECKED", 60),
+    Column("SIZE", 90, right=True),
+    Column("NAME", 99, least=14),
+    Column("DIRECTORY", 70, least=16),
+)
 
 
 def library(context: Context) -> ExitCode:
@@ -57,7 +66,10 @@ def library(context: Context) -> ExitCode:
     if context.json:
         context.print_data({"adapters": [_adapter_data(adapter) for adapter in adapters]})
         return code
-    for adapter in adapters:
+    width = table_width_of(context)
+    if width is not None:
+        _print_table(context, adapters, width)
+    for adapter in adapters if width is None else ():
         checked = adapter.checked.value if adapter.checked else formats.NO_VALUE
         context.out.write(
             f"{adapter.state:<10} {checked:<9} {formats.size(adapter.size):>10}  {adapter.name}"
@@ -67,6 +79,21 @@ def library(context: Context) -> ExitCode:
     counted = formats.counted(len(adapters), "adapter")
     context.say(f"{counted} on this disk, {total}. `lora-tui verify` checks their files.")
     return code
+
+
+def _print_table(context: Context, adapters: Sequence[Adapter], width: int) -> None:
+    """The adapters as lines that fit the terminal."""
+    rows = [
+        (
+            adapter.state.value,
+            adapter.checked.value if adapter.checked else formats.NO_VALUE,
+            formats.size(adapter.size),
+            adapter.name,
+            terminal_safe(str(adapter.directory), limit=1_000),
+        )
+        for adapter in adapters
+    ]
+    context.out.writelines(f"{line}\n" for line in table_lines(_COLUMNS, rows, width))
 
 
 def verify(context: Context) -> ExitCode:

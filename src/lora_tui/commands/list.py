@@ -230,10 +230,10 @@ def _check_known(convergences: frozenset[str]) -> None:
 def _table(context: Context, found: Sequence[ModelSummary]) -> str:
     """One line for each model under the headings; nothing where there are no models."""
     width = None
-    if context.out.isatty():
-        from lora_tui.commands.style import width_of  # late: pipes have no width
+    if context.arguments.wide or context.out.isatty():
+        from lora_tui.commands.style import table_width_of  # late: pipes have no width
 
-        width = width_of(context)
+        width = table_width_of(context)
     lines = table_lines(_TABLE, [_cells(model) for model in found], width)
     return "".join(f"{line}\n" for line in lines)
 

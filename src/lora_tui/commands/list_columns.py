@@ -10,7 +10,7 @@ from lora_tui.cache.column_text import csv_value, data_of, text_of
 from lora_tui.cache.model_columns import MODEL_COLUMNS, Kind, ModelColumn, column_of, values_of
 from lora_tui.cache.models import ModelQuery
 from lora_tui.commands.context import Context
-from lora_tui.commands.style import style_of, width_of
+from lora_tui.commands.style import style_of, table_width_of
 from lora_tui.commands.table import Column, table_lines
 from lora_tui.errors import UsageError
 
@@ -59,7 +59,9 @@ def print_help(context: Context) -> None:
         return
     table = (Column("NAME", 100), Column("KIND", 90), Column("MEANING", 95, least=20))
     rows = [(column.name, column.kind.value, column.meaning) for column in MODEL_COLUMNS]
-    context.out.writelines(f"{line}\n" for line in table_lines(table, rows, width_of(context)))
+    context.out.writelines(
+        f"{line}\n" for line in table_lines(table, rows, table_width_of(context))
+    )
 
 
 def table_text(
@@ -82,7 +84,7 @@ def table_text(
         )
         for place, column in enumerate(columns)
     ]
-    return "".join(f"{line}\n" for line in table_lines(table, cells, width_of(context)))
+    return "".join(f"{line}\n" for line in table_lines(table, cells, table_width_of(context)))
 
 
 def csv_text(columns: Sequence[ModelColumn], rows: Sequence[Sequence[Any]]) -> str:

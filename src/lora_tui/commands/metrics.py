@@ -14,7 +14,7 @@ from lora_tui.cache.jobs import find_jobs
 from lora_tui.cache.metric_columns import LoggedPoint, logged_points, metric_columns, read_metrics
 from lora_tui.cache.thinning import thinned_points
 from lora_tui.commands.context import Context, ambiguous, refuse_alias, similar
-from lora_tui.commands.style import style_of, width_of
+from lora_tui.commands.style import style_of, table_width_of, width_of
 from lora_tui.commands.table import Column, table_lines
 from lora_tui.curves.metrics_series import MetricRun, Track, label_of
 from lora_tui.domain import Job
@@ -173,10 +173,12 @@ def _print_table(context: Context, target: _Target, run: MetricRun) -> None:
     title = [f"{target.job_id[:8]}  {target.name}", f"{points}{steps}"]
     if width is not None:
         title = [fit_ends(line, width).rstrip() for line in title]
-    lines = table_lines(_COLUMNS, [_row(name, track, run) for name, track in tracks], width)
-    if style.bars and width is not None:
-        longest = max(map(cell_width, lines))
-        room = min(_MOST_SPARKLINE, width - longest - 2)
+    lines = table_lines(
+        _COLUMNS, [_row(name, track, run) for name, track in tracks], table_width_of(context)
+    )
+    longest = max(map(cell_width, lines))
+    room = 0 if width is None else min(_MOST_SPARKLINE, width - longest - 2)
+    if style.bars and room > 0:
         drawn = ["", *(_line(track, room, ascii_only=style.ascii_only) for _, track in tracks)]
         lines = [
             f"{fit(line, longest)}  {curve}".rstrip()

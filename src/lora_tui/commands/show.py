@@ -8,6 +8,8 @@ from lora_tui.cache import models
 from lora_tui.cache.own_marks import ShownMarks, get_marks
 from lora_tui.cache.runs import get_opinion
 from lora_tui.commands.context import Context, resolve
+from lora_tui.commands.prose import label_lines
+from lora_tui.commands.style import width_of
 from lora_tui.documents.facts import model_lines, opinion_lines
 from lora_tui.domain import Model
 from lora_tui.errors import NotFoundError
@@ -36,8 +38,10 @@ def show_model(context: Context) -> None:
         lines += [("", ""), *mark_lines(marks)]
     if opinion is not None:
         lines += [("", ""), *opinion_lines(opinion, model)]
+    width = width_of(context)
     for label, value in lines:
-        context.out.write(f"{label:<20} {value}\n" if label else "\n")
+        parts = label_lines(label, value, width) if label else [""]
+        context.out.writelines(f"{part}\n" for part in parts)
 
 
 def mark_lines(marks: ShownMarks) -> list[tuple[str, str]]:

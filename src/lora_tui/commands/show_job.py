@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from typing import Final
 
 from lora_tui import clock, formats
@@ -12,6 +11,7 @@ from lora_tui.commands import job_columns
 from lora_tui.commands.context import Context, resolve_job
 from lora_tui.commands.job_columns import JobLine
 from lora_tui.commands.jobs import as_data, job_lines
+from lora_tui.commands.prose import label_lines, wrapped
 from lora_tui.commands.style import Style, style_of, width_of
 from lora_tui.documents.facts import setting_lines
 from lora_tui.domain import Job, RunProgress, attempts_of
@@ -39,8 +39,10 @@ def show_job(context: Context) -> None:
     style = style_of(context)
     made = f"{model.name} ({model.id[:8]})" if model else line.job.artifact_id
     lines = fact_lines(line, style, model=made)
+    width = width_of(context)
     for label, value in (*lines, *_judgement_lines(line.job, judgement)):
-        context.out.write(f"{label:<{_LABEL_WIDTH}} {value}".rstrip() + "\n" if label else "\n")
+        parts = label_lines(label, value, width) if label else [""]
+        context.out.writelines(f"{part.rstrip()}\n" for part in parts)
     _print_error(context, line.job)
 
 
@@ -127,7 +129,7 @@ def _print_error(context: Context, job: Job) -> None:
     if job.error_message:
         context.out.write("\nReason\n")
         for part in job.error_message.split("\n"):
-            broken = [part] if width is None else textwrap.wrap(part, width) or [""]
+            broken = [part] if width is None else wrapped(part, width)
             context.out.writelines(f"  {text}\n" for text in broken)
     elif job.status == "failed":
         context.out.write(f"\nReason\n  {NO_REASON}\n")

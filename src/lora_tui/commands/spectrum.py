@@ -17,6 +17,8 @@ from lora_tui.adapters.weight_facts import (
 )
 from lora_tui.commands.context import Context
 from lora_tui.commands.inspect import downloaded_directory, not_downloaded
+from lora_tui.commands.prose import label_lines
+from lora_tui.commands.style import width_of
 from lora_tui.config.kinds import expanded
 from lora_tui.errors import ExitCode, NotFoundError
 from lora_tui.text import cell_width, fit, terminal_safe
@@ -69,7 +71,8 @@ def _print_text(context: Context, file: str, facts: WeightFacts) -> None:
         *weight_text.figures(summary),
     ]
     for label, value in lines:
-        context.out.write(f"{label:<20} {value}\n")
+        parts = label_lines(label, value, width_of(context))
+        context.out.writelines(f"{part}\n" for part in parts)
     if not facts.modules:
         return
     width = shutil.get_terminal_size().columns if context.out.isatty() else _PIPE_WIDTH

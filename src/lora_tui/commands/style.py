@@ -39,4 +39,4 @@ def width_of(context: Context) -> int | None:
 
 def table_width_of(context: Context) -> int | None:
     """Cells for a table: `WIDE` with --wide, else as `width_of`."""
-    return WIDE if context.arguments.wide else width_of(context)
+    return WIDE if getattr(context.arguments, "wide", False) else width_of(context)

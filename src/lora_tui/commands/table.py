@@ -86,18 +86,12 @@ def sentence_lines(sentences: Iterable[str], width: int | None, *, indent: str) 
     """Sentences below a table, each on lines of its own; broken between words on a terminal."""
     if width is None:
         return [f"{indent}{sentence}" for sentence in sentences]
-    import textwrap  # late: `list` has no sentences
+    from lora_tui.commands.prose import wrapped  # late: `list` has no sentences
 
     return [
-        line
+        f"{indent}{line}"
         for sentence in sentences
-        for line in textwrap.wrap(
-            sentence,
-            width,
-            initial_indent=indent,
-            subsequent_indent=indent,
-            break_on_hyphens=False,
-        )
+        for line in wrapped(sentence, width - cell_width(indent))
     ]
 
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 from lora_tui.cache.model_query import ModelQuery, natural_direction
 from lora_tui.commands.context import Context
 from lora_tui.commands.list import asked_query
-from lora_tui.commands.style import width_of
+from lora_tui.commands.style import table_width_of
 from lora_tui.commands.table import Column, table_lines
 from lora_tui.views.query_json import query_data
 from lora_tui.views.saved import (
@@ -57,7 +57,7 @@ def list_views(context: Context) -> None:
         for place, view in enumerate(found, start=1)
     ]
     context.out.write(
-        "".join(f"{line}\n" for line in table_lines(_COLUMNS, rows, width_of(context)))
+        "".join(f"{line}\n" for line in table_lines(_COLUMNS, rows, table_width_of(context)))
     )
     if not found:
         context.say("No views are saved: `lora-tui view save NAME` saves one.")
