@@ -392,7 +392,7 @@ class Preferences(NamedTuple):
             Kind(),
             "the program that shows long output of commands; `cat` is none",
             variable="LORA_TUI_PAGER",
-            unset="`PAGER`, else `less`",
+            unset="PAGER, else less",
             flag="--no-pager",
         ),
     ] = None
