@@ -69,15 +69,20 @@ Flat = Sequence[Any]
 """The values of `model_row.COLUMNS` of a model."""
 
 
-def put_values(db: sqlite3.Connection, rows: Sequence[Row], flat: Sequence[Flat]) -> None:
+def put_values(
+    db: sqlite3.Connection,
+    rows: Sequence[Row],
+    flat: Sequence[Flat],
+    numbers: Mapping[str, int] | None = None,
+) -> None:
     """Write the values of models that were just written. Call inside that transaction.
 
-    `flat` has the columns of each of the backend's rows.
+    `flat` has the columns of each of the backend's rows; `numbers` is their id → `n`, if known.
     """
     ids = json.dumps([values[_ID] for values in flat])
-    numbers: dict[str, int] = dict(
-        db.execute("SELECT id, n FROM models WHERE id IN (SELECT value FROM json_each(?))", [ids])
-    )
+    if numbers is None:
+        sql = "SELECT id, n FROM models WHERE id IN (SELECT value FROM json_each(?))"
+        numbers = dict(db.execute(sql, [ids]).fetchall())
     runs = _runs(db, [values[_JOB] for values in flat])
     weights = _weights(db, ids)
     kept = _judgements(db, numbers) if runs else {}

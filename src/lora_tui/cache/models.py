@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from lora_tui.cache.facets import FACETS, add_counts, keep_counts
 from lora_tui.cache.model_list import ModelList
 from lora_tui.cache.model_query import ModelQuery, Sort, natural_direction
-from lora_tui.cache.search import MOST_NAMED, id_prefix, index_words
+from lora_tui.cache.search import MOST_NAMED, id_prefix, index_new_words, index_words
 from lora_tui.cache.sums import SUMMED, add_sum, check_row, checksum, columns_of, keep_sums
 from lora_tui.clock import moment_of
 from lora_tui.errors import NotFoundError
@@ -202,11 +202,15 @@ def put_models(db: sqlite3.Connection, rows: Iterable[Row]) -> None:
         db.executemany(UPSERT, written)
         add_counts(db, _counts(values))
         add_sum(db, "models", len(written), sum(sums))
-    else:
-        with keep_counts(db, ids), keep_sums(db, "models", ids):
-            db.executemany(UPSERT, written)
+        (last,) = db.execute("SELECT max(n) FROM models").fetchone()
+        numbers = range(last - len(ids) + 1, last + 1) if ids else range(0)
+        put_values(db, rows, values, dict(zip(ids, numbers, strict=True)))
+        index_new_words(db, numbers)
+        return
+    with keep_counts(db, ids), keep_sums(db, "models", ids):
+        db.executemany(UPSERT, written)
     put_values(db, rows, values)
-    index_words(db, ids, all_new=all_new)
+    index_words(db, ids)
 
 
 def _counts(values: Sequence[Sequence[object]]) -> Counter[tuple[str, Any]]:
