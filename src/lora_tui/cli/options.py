@@ -346,6 +346,7 @@ def effect_options(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--chart", action="store_true", help="draw the chart also where stdout is no terminal"
     )
+    wide_option(parser)
 
 
 def retry_options(parser: ArgumentParser) -> None:

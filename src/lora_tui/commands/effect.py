@@ -10,7 +10,7 @@ from lora_tui.cache import metadata
 from lora_tui.cache.effect_runs import FoundRuns, Question, question_of, read_runs, variable_of
 from lora_tui.cache.model_query import ModelQuery
 from lora_tui.commands.context import CACHE_REBUILT, Context
-from lora_tui.commands.style import style_of, width_of
+from lora_tui.commands.style import style_of, table_width_of, width_of
 from lora_tui.commands.table import Column, sentence_lines, table_lines
 from lora_tui.reports.effect import Effect, effect_of
 from lora_tui.reports.effect_table import (
@@ -51,7 +51,7 @@ def show_effect(context: Context) -> None:
         return
     if effect.runs and (context.out.isatty() or arguments.chart):
         context.out.write(_chart(context, found, effect))
-    context.out.write(_text(effect, width_of(context)))
+    context.out.write(_text(effect, width_of(context), table_width_of(context)))
     if len(found.runs) < found.total:
         context.say(
             f"{formats.count(len(found.runs))} of {formats.count(found.total)} models were read,"
@@ -82,9 +82,10 @@ def _chart(context: Context, found: FoundRuns, effect: Effect) -> str:
     return "".join(f"{line}\n" for line in lines) + "\n"
 
 
-def _text(effect: Effect, width: int | None) -> str:
+def _text(effect: Effect, width: int | None, table_width: int | None) -> str:
+    """`width` is of the sentences, `table_width` of the tables."""
     rows = [cells(effect, line) for line in effect.lines[:_MOST_LINES]]
-    lines = table_lines(_columns(headings(effect)), rows, width)
+    lines = table_lines(_columns(headings(effect)), rows, table_width)
     more = len(effect.lines) - _MOST_LINES
     if more > 0:
         lines.append(f"and {formats.count(more)} more values: --csv has all")
@@ -96,7 +97,10 @@ def _text(effect: Effect, width: int | None) -> str:
             (group_sign(number, labels), *stratum_cells(effect, stratum))
             for number, stratum in enumerate(effect.strata)
         ]
-        lines += ["", *table_lines(_columns(stratum_headings(effect), letters=True), rows, width)]
+        lines += [
+            "",
+            *table_lines(_columns(stratum_headings(effect), letters=True), rows, table_width),
+        ]
     if lines:
         lines.append("")
     lines += sentence_lines([effect.sentence, *effect.remarks], width, indent="")
