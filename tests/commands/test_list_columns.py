@@ -124,7 +124,7 @@ def test_the_table_fits_a_terminal_and_keeps_what_was_asked_for(synced: object, 
     command = [sys.executable, "-m", "lora_tui", "list", "--sort", "rank", "--limit", "3"]
     terminal = open_terminal(command, dict(os.environ), size=(80, 24))
     assert terminal.end() == 0
-    heading, *rows, _ = bytes(terminal.written).decode().splitlines()
+    heading, *rows, _synced = bytes(terminal.written).decode().splitlines()
     assert heading.split()[-1] == "RANK"
     assert "CONVERGENCE" not in heading
     names = [model["name"] for model in run("list", "--sort", "rank", "--json").data["models"]]
@@ -133,3 +133,9 @@ def test_the_table_fits_a_terminal_and_keeps_what_was_asked_for(synced: object, 
         assert name[-10:] in row
     piped = run("list", "--sort", "rank").out.splitlines()
     assert {"ID", "CONVERGENCE", "DATASET", "COST", "RANK"} <= {*piped[0].split()}
+    wide = run("list", "--columns", "name,base_model,rank", "--wide")
+    assert wide.out == run("list", "--columns", "name,base_model,rank").out
+    many = [*command[:4], "--columns", "id,name,dataset,base_model,preset,gpu,convergence,rank"]
+    terminal = open_terminal(many, dict(os.environ), size=(80, 24))
+    assert terminal.end() == 0
+    assert "RANK. --wide shows all." in bytes(terminal.written).decode()

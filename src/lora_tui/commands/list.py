@@ -75,8 +75,10 @@ def list_models(context: Context) -> None:
             for row in _rows(db, window, columns):
                 context.out.write(json_text(row) + "\n")  # ASCII, like the envelope
             return
-        text, shown = _text(context, db, window, columns)
+        text, shown, hidden = _text(context, db, window, columns)
     context.out.write(text)
+    if hidden:
+        context.say(hidden)
     if not arguments.csv and (as_of is not None or not rebuilt):
         context.say(_remark(offset, shown, total, as_of))
 
@@ -107,8 +109,8 @@ def _rows(
 
 def _text(
     context: Context, db: sqlite3.Connection, window: _Window, columns: Sequence[ModelColumn]
-) -> tuple[str, int]:
-    """The table or the CSV, and the number of models in it."""
+) -> tuple[str, int, str]:
+    """The table or the CSV, the number of models in it, and what the table lacks."""
     query, offset, limit, expected = window
     if columns:
         from lora_tui.cache.model_columns import values_of
@@ -118,12 +120,14 @@ def _text(
         _check_number(db, len(values), expected)
         lines = [value[1:] for value in values]
         if context.arguments.csv:
-            return list_columns.csv_text(columns, lines), len(values)
+            return list_columns.csv_text(columns, lines), len(values), ""
         adds = (context.arguments.columns or "+").strip().startswith("+")
-        return list_columns.table_text(context, columns, lines, adds=adds), len(values)
+        text, hidden = list_columns.table_text(context, columns, lines, adds=adds)
+        return text, len(values), hidden
     found = models.select_models(db, query, offset=offset, limit=limit)
     _check_number(db, len({model.id for model in found}), expected)
-    return _csv(found) if context.arguments.csv else _table(context, found), len(found)
+    text = _csv(found) if context.arguments.csv else _table(context, found)
+    return text, len(found), ""
 
 
 def _columns(context: Context, query: ModelQuery) -> Sequence[ModelColumn]:

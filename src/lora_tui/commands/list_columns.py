@@ -11,7 +11,7 @@ from lora_tui.cache.model_columns import MODEL_COLUMNS, Kind, ModelColumn, colum
 from lora_tui.cache.models import ModelQuery
 from lora_tui.commands.context import Context
 from lora_tui.commands.style import style_of, table_width_of
-from lora_tui.commands.table import Column, table_lines
+from lora_tui.commands.table import Column, hidden_headings, hidden_sentence, table_lines
 from lora_tui.errors import UsageError
 
 USUAL: Final = (
@@ -70,8 +70,11 @@ def table_text(
     rows: Sequence[Sequence[Any]],
     *,
     adds: bool,
-) -> str:
-    """The table; `rows` have a value for each column. `adds`: the first ones are the usual ones."""
+) -> tuple[str, str]:
+    """The table, and a sentence about named columns that do not fit; empty where all do.
+
+    `rows` have a value for each column. `adds`: the first ones are the usual ones.
+    """
     ascii_only = style_of(context).ascii_only
     cells = [
         [_cell(column, value, ascii_only) for column, value in zip(columns, row, strict=True)]
@@ -84,7 +87,11 @@ def table_text(
         )
         for place, column in enumerate(columns)
     ]
-    return "".join(f"{line}\n" for line in table_lines(table, cells, table_width_of(context)))
+    width = table_width_of(context)
+    hidden = hidden_headings(table, cells, width)
+    named = {column.title.upper() for column in columns[len(USUAL) if adds else 0 :]}
+    sentence = hidden_sentence([heading for heading in hidden if heading in named])
+    return "".join(f"{line}\n" for line in table_lines(table, cells, width)), sentence
 
 
 def csv_text(columns: Sequence[ModelColumn], rows: Sequence[Sequence[Any]]) -> str:

@@ -14,7 +14,7 @@ from lora_tui.cache.sql_query import LONGEST_QUERY, Result, Values, run_query
 from lora_tui.cache.sql_views import SqlView, sql_views
 from lora_tui.commands.context import CACHE_REBUILT, Context
 from lora_tui.commands.style import table_width_of
-from lora_tui.commands.table import Column, hidden_headings, table_lines
+from lora_tui.commands.table import Column, hidden_headings, hidden_sentence, table_lines
 from lora_tui.errors import UsageError
 from lora_tui.json_values import json_text
 from lora_tui.reports.exports import escape_formula
@@ -132,12 +132,9 @@ def _print_table(context: Context, result: Result) -> None:
     texts = [[_text(value) for value in row] for row in rows]
     width = table_width_of(context)
     context.out.writelines(f"{line}\n" for line in table_lines(columns, texts, width))
-    hidden = hidden_headings(columns, texts, width)
+    hidden = hidden_sentence(hidden_headings(columns, texts, width))
     if hidden:
-        are = "column does" if len(hidden) == 1 else "columns do"
-        context.say(
-            f"{formats.count(len(hidden))} {are} not fit: {', '.join(hidden)}. --wide shows all."
-        )
+        context.say(hidden)
     context.say(formats.counted(len(rows), "row"))
 
 

@@ -82,6 +82,14 @@ def hidden_headings(
     return [column.heading for place, column in enumerate(columns) if place not in shown]
 
 
+def hidden_sentence(headings: Sequence[str]) -> str:
+    """Which columns a table has left out, and how to see them; empty for none."""
+    if not headings:
+        return ""
+    are = "1 column does" if len(headings) == 1 else f"{len(headings)} columns do"
+    return f"{are} not fit: {', '.join(headings)}. --wide shows all."
+
+
 def sentence_lines(sentences: Iterable[str], width: int | None, *, indent: str) -> list[str]:
     """Sentences below a table, each on lines of its own; broken between words on a terminal."""
     if width is None:
