@@ -25,7 +25,7 @@ def tag_options(parser: ArgumentParser) -> None:
         metavar="TAG",
         nargs="*",
         default=[],
-        help="letters, digits and - _ . /; without TAG the tags of MODEL are printed",
+        help="letters, digits, dots and - _ /; without TAG the tags of MODEL are printed",
     )
     parser.add_argument("--remove", action="store_true", help="remove these tags")
 
@@ -50,7 +50,9 @@ def alias_options(parser: ArgumentParser) -> None:
 def set_alias_options(parser: ArgumentParser) -> None:
     """Add those of `alias set`."""
     parser.add_argument(
-        "alias", metavar="NAME", help="the alias: letters, digits and - _ .; @NAME names the model"
+        "alias",
+        metavar="NAME",
+        help="the alias: letters, digits, dots and - _; @NAME names the model",
     )
     parser.add_argument("model", metavar="MODEL", help=MODEL_HELP)
 

@@ -88,6 +88,7 @@ def note(context: Context) -> None:
     arguments = context.arguments
     if arguments.remove and arguments.text is not None:
         raise UsageError("--remove takes no text", remedy="leave out one of them")
+    was_edited = False
     with context.cache(needs_marks=True) as db:
         models = _named(context, db, [arguments.model], gone_too=arguments.remove)
         ((key, name),) = models.items()
@@ -96,7 +97,7 @@ def note(context: Context) -> None:
             with changing_marks(context, db) as marks:
                 before = changes.set_note(marks, key, name, text)
         elif sys.stdin.isatty():
-            before, text = _edit(context, db, key, name)
+            before, was_edited = _edit(context, db, key, name), True
         else:
             text = _read_stdin()
             with changing_marks(context, db) as marks:
@@ -110,9 +111,12 @@ def note(context: Context) -> None:
         context.say(f"The note of {name} was removed. It was:")
         context.talk.write(f"{before}\n")
     else:
-        undo = "" if before else f" Undo: `lora-tui note {key[:8]} --remove`"
         lines = formats.counted(now.count("\n") + 1, "line")
-        context.say(f"The note of {name} has {lines}.{undo}")
+        is_replaced = bool(before) and not was_edited
+        undo = "" if before else f" Undo: `lora-tui note {key[:8]} --remove`"
+        context.say(f"The note of {name} has {lines}.{' It was:' if is_replaced else undo}")
+        if is_replaced:
+            context.talk.write(f"{before}\n")
 
 
 @contextmanager
@@ -190,8 +194,8 @@ def _read_stdin() -> str:
     return text
 
 
-def _edit(context: Context, db: Connection, key: str, name: str) -> tuple[str, str]:
-    """The note before, and the text that the user's editor has left. Writes it."""
+def _edit(context: Context, db: Connection, key: str, name: str) -> str:
+    """Let the user edit the note in their editor, and write it; the note before."""
     before = _marks_file(context).read().marks.marks_of(key).note
     command = os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi"
     directory = Path(tempfile.mkdtemp(prefix="lora-tui-note-"))
@@ -229,7 +233,7 @@ def _edit(context: Context, db: Connection, key: str, name: str) -> tuple[str, s
         error.details = error.details or f"your text is in {file}"
         raise
     _remove(file)
-    return before, text
+    return before
 
 
 def _remove(file: Path) -> None:

@@ -105,12 +105,12 @@ def sorted_tags(tags: Iterable[str]) -> tuple[str, ...]:
 
 def tag_of(text: str) -> str:
     """The tag that was typed. Raises UsageError, which says what a tag may be."""
-    return _word(text, "tag", _TAG_SIGNS, "letters, digits and - _ . /")
+    return _word(text, "tag", _TAG_SIGNS, "letters, digits, dots and - _ /")
 
 
 def alias_of(text: str) -> str:
     """The alias that was typed, with or without its @. Raises UsageError."""
-    return _word(text.removeprefix("@"), "alias", _ALIAS_SIGNS, "letters, digits and - _ .")
+    return _word(text.removeprefix("@"), "alias", _ALIAS_SIGNS, "letters, digits, dots and - _")
 
 
 def note_of(text: str) -> str:

@@ -89,7 +89,10 @@ def parse_marks(content: bytes) -> Parsed:
     git leaves where two versions could not be merged.
     """
     if len(content) > MOST_BYTES:
-        raise UsageError(f"The marks file has more than {MOST_BYTES >> 20} MB")
+        raise UsageError(
+            f"The marks file has more than {MOST_BYTES >> 20} MB",
+            remedy="shorten notes in it, or name a file that `lora-tui marks export` wrote",
+        )
     try:
         document = parse_json(content)
     except (ValueError, RecursionError):

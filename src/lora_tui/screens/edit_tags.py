@@ -51,7 +51,7 @@ class EditTagsScreen(Modal[TagChange | None]):
             Static(self._note, markup=False, classes="dialog-heading"),
             Input(
                 "".join(f"{tag} " for tag in self._before),
-                placeholder="words: letters, digits and - _ . /",
+                placeholder="words: letters, digits, dots and - _ /",
                 compact=True,
                 select_on_focus=False,
                 suggester=_LastWord(self._known),

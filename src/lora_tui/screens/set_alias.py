@@ -41,7 +41,7 @@ class SetAliasScreen(Modal[str | None]):
             Static(self._fitted(f"{self._name}: {has or 'no alias'}"), markup=False,
                    classes="dialog-heading"),
             Input(
-                placeholder="production: letters, digits and - _ .",
+                placeholder="production: letters, digits, dots and - _",
                 compact=True,
                 select_on_focus=False,
                 classes="mark-input",
