@@ -126,6 +126,7 @@ def test_every_binding_can_be_moved_and_its_place_is_checked_for_conflicts() -> 
         "settings": ("the settings",),
         "filters": ("the filters",),
         "columns": ("the columns",),
+        "saved_views": ("the views",),
         "sort_menu": ("the sort menu",),
         "choose_files": ("the file selection",),
         "snippets": ("the snippets",),

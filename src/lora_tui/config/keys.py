@@ -207,13 +207,16 @@ PLACES: Final[Mapping[str, tuple[str, ...]]] = {
     ),
     "the columns": (
         *("models.columns", "dialog.keep", "dialog.undo", "dialog.choose", *_MOVING),
-        "columns.",
+        *("list.page_down", "list.page_up", "columns."),
     ),
     "the metrics": ("metrics.choose", "dialog.keep", "dialog.undo", "dialog.choose", *_MOVING),
     "the views": (
         *("models.views", "models.saved", "dialog.close", *_MOVING, "list.open", "views."),
     ),
-    "the sort menu": ("models.sort", "dialog.close", *_MOVING, "list.open"),
+    "the sort menu": (
+        *("models.sort", "dialog.close", *_MOVING, "list.open"),
+        *("list.page_down", "list.page_up"),
+    ),
     "the report menu": ("model.report", "dialog.close", *_MOVING, "list.open"),
     "the file selection": ("files.", "dialog.close", "dialog.choose", *_MOVING),
     "the snippets": (
