@@ -183,6 +183,17 @@ class ModelScreen(MetricsScreen):
             return self._model is not None
         return True
 
+    def why_not(self, action: str) -> str:
+        """See `CacheScreen.why_not`."""
+        from lora_tui.screens.unavailable import why_not_on_page  # late: seldom needed
+
+        return why_not_on_page(
+            self.app,
+            action,
+            is_downloading=self._is_downloading,
+            has_model=self._model is not None,
+        )
+
     def action_back(self) -> None:
         """Go back to the list."""
         self.dismiss()

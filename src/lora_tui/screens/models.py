@@ -59,6 +59,7 @@ class ModelsScreen(TableScreen):
     ABOUT = "All models of the account, from the local cache. Stars: the pipeline's rating, 0 to 5."
     AUTO_FOCUS = "RowView"
     LEAST_WIDTH, LEAST_HEIGHT = 40, 10
+    LIST_ACTIONS: ClassVar = {"list.open": "open", "models.mark": "mark"}
     BINDINGS: ClassVar[list[BindingType]] = [*MODEL_KEYS]
 
     def __init__(self) -> None:
@@ -131,7 +132,7 @@ class ModelsScreen(TableScreen):
         parameters: tuple[object, ...],  # noqa: ARG002 - as Textual calls it
     ) -> bool | None:
         """Offer only actions that apply."""
-        if action in ("download", "copy_id", "compare", "effect", "mark"):
+        if action in ("open", "download", "copy_id", "compare", "effect", "mark"):
             return self._shown > 0
         if action == "preview":
             return self._body.has_room_for_preview
@@ -142,6 +143,12 @@ class ModelsScreen(TableScreen):
         if action == "columns":
             return self.lora.view_state.view is View.TABLE
         return not (action == "search" and self.is_searching)
+
+    def why_not(self, action: str) -> str:
+        """See `CacheScreen.why_not`."""
+        from lora_tui.screens.unavailable import why_not_in_list  # late: seldom needed
+
+        return why_not_in_list(self.app, action, is_narrowed=not self.model_query.is_everything)
 
     @property
     def _can_reset(self) -> bool:

@@ -8,9 +8,10 @@ widgets still exist.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, ClassVar, Final, ParamSpec, TypeVar, cast
 
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
@@ -19,7 +20,9 @@ from rich.style import Style
 from textual import events
 from textual._path import CSSPathType
 from textual._styles_cache import StylesCache
+from textual.actions import parse
 from textual.await_complete import AwaitComplete
+from textual.binding import Binding
 from textual.geometry import Size
 from textual.renderables.background_screen import BackgroundScreen
 from textual.screen import ModalScreen, Screen
@@ -27,8 +30,9 @@ from textual.screen import ModalScreen, Screen
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import open_existing, translate_database_errors
 from lora_tui.cache.models import names_of
+from lora_tui.config.keys import keys_of
 from lora_tui.tui.background import StartsCalls
-from lora_tui.widgets.bindings import key_of
+from lora_tui.widgets.bindings import is_typed, key_of
 from lora_tui.widgets.states import TooSmall
 
 if TYPE_CHECKING:
@@ -181,6 +185,9 @@ class CacheScreen(BaseScreen[None]):
     ABOUT: ClassVar[str] = ""
     """A sentence about the screen, for the help."""
 
+    LIST_ACTIONS: ClassVar[Mapping[str, str]] = MappingProxyType({})
+    """Names of keys of the list in it → their actions, of which `check_action` knows too."""
+
     _unseen: frozenset[Topic] = frozenset()
     """What has changed while a full screen was above this one."""
 
@@ -201,6 +208,27 @@ class CacheScreen(BaseScreen[None]):
 
     def cache_changed(self, topics: frozenset[Topic]) -> None:
         """Called on the UI's thread after any writer has changed the cache."""
+
+    def why_not(self, action: str) -> str:  # noqa: ARG002 - for subclasses
+        """Why an action of this screen can't do anything now; empty where that needs no words."""
+        return ""
+
+    def on_key(self, event: events.Key) -> None:
+        """Say why a key can't do anything now. Textual calls `on_key` of every class."""
+        if type(self).why_not is CacheScreen.why_not or is_typed(self, event.key):
+            return
+        moved = self.lora.preferences.keys
+        bindings = (b for kind in type(self).__mro__ for b in vars(kind).get("BINDINGS", ()))
+        named = [(b.id, b.action) for b in bindings if isinstance(b, Binding) and b.id]
+        actions = [
+            parse(action)[1:]
+            for name, action in (*named, *self.LIST_ACTIONS.items())
+            if event.key in keys_of(name, moved)
+        ]
+        if actions and all(self.check_action(*action) is False for action in actions):
+            reason = self.why_not(actions[0][0])
+            if reason:
+                self.notify(reason, timeout=4)
 
     def open_model(self, model_id: str) -> None:
         """Open a model, if the cache has it."""
