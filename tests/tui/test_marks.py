@@ -12,7 +12,9 @@ import pytest
 from textual.widgets import Input, TextArea
 
 from lora_tui.app import LoraTuiApp
-from lora_tui.cache.connection import open_existing
+from lora_tui.cache.connection import open_cache, open_existing, transaction
+from lora_tui.cache.own_marks import put_marks
+from lora_tui.domain.own_marks import AliasMove, Marks, ModelMarks
 from lora_tui.engine.marks import MarksWriter
 from lora_tui.errors import DiskError
 from lora_tui.marks.changes import set_note
@@ -23,6 +25,7 @@ from lora_tui.screens.model import ModelScreen
 from lora_tui.screens.set_alias import SetAliasScreen
 from tests.tui.conftest import Open, screen_text, toasts, until
 from tests.tui.library import FakeWriters, Library, identifier
+from tests.tui.test_state_pictures import Compare
 
 SIZE = (130, 40)
 NEWEST, SECOND = identifier("model", 0), identifier("model", 1)
@@ -188,3 +191,25 @@ async def test_what_can_not_be_written_is_said(
         await pilot.press("asterisk")
         await until(pilot, lambda: any("the disk is full" in toast for toast in toasts(app)))
         assert "♥" not in screen_text(app)
+
+
+@pytest.mark.parametrize(("size", "keys"), [((80, 24), ["number_sign"]), ((160, 48), [])])
+def test_picture_of_marks(
+    library: Library,
+    open_app: Open,
+    snap_compare: Compare,
+    size: tuple[int, int],
+    keys: list[str],
+) -> None:
+    library.fill()
+    note = "Forgets greetings;\nelse the best that we have for this customer."
+    marks = Marks(
+        {
+            NEWEST: ModelMarks("x", True, ("candidate", "customer/acme"), note),
+            SECOND: ModelMarks("y", True, ("candidate", "old")),
+        },
+        {"production": (AliasMove("2026-11-01T00:00:00+00:00", NEWEST),)},
+    )
+    with closing(open_cache(library.path)) as db, transaction(db):
+        put_marks(db, marks, "stamp")
+    assert snap_compare(open_app(), press=keys, terminal_size=size)
