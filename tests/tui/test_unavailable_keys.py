@@ -36,6 +36,7 @@ async def test_in_a_narrowed_list_in_cards_and_on_the_page(
     async with app.run_test(size=(80, 24)) as pilot:
         await pilot.press("slash", *"zzz", "enter")
         await until(pilot, lambda: "No matching models" in screen_text(app))
+        assert not toasts(app)
         await pilot.press("enter")
         assert "There is no model to open: esc shows all" in toasts(app)[-1]
         await pilot.press("escape", "v", "C")

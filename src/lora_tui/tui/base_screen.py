@@ -215,8 +215,8 @@ class CacheScreen(BaseScreen[None]):
 
     def on_key(self, event: events.Key) -> None:
         """Say why a key can't do anything now. Textual calls `on_key` of every class."""
-        if type(self).why_not is CacheScreen.why_not or is_typed(self, event.key):
-            return
+        if type(self).why_not is CacheScreen.why_not or is_typed(self, "a"):
+            return  # nothing to say, or a line of text has the keys
         moved = self.lora.preferences.keys
         bindings = (b for kind in type(self).__mro__ for b in vars(kind).get("BINDINGS", ()))
         named = [(b.id, b.action) for b in bindings if isinstance(b, Binding) and b.id]
