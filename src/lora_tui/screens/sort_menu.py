@@ -18,6 +18,7 @@ from lora_tui.widgets.cells import fit
 from lora_tui.widgets.forms import Dialog, TypedLine
 
 _NAME_WIDTH: Final = 21
+_MOST_LINES: Final = 12
 
 
 class SortMenu(ListForm[str | None]):
@@ -60,6 +61,7 @@ class SortMenu(ListForm[str | None]):
         """Start at the current order."""
         listing = self.query_one(OptionList)
         listing.can_focus = False
+        listing.styles.height = min(_MOST_LINES, len(self._shown))  # it stays while one types
         if self._current in self._shown:
             listing.highlighted = self._shown.index(self._current)
         self.query_one(TypedLine).focus()
