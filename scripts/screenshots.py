@@ -31,7 +31,7 @@ from lora_tui.tui.background_harvest import BackgroundHarvest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from tests.engine.in_process import writers_of
+from tests.engine.profile_engine import writers_of
 
 _IMAGES: Final = Path(__file__).resolve().parent.parent / "docs" / "images"
 _NOW: Final = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
@@ -58,6 +58,8 @@ _PICTURES: Final = (
     Picture("model", ("enter",), 132, 40),
     Picture("serve", ("enter", "s")),
     Picture("compare", (*["space"] * 4, "c", "right", "shift+right", "shift+right"), 132, 34),
+    Picture("leaderboard", ("O",), 120, 30),
+    Picture("effect", ("e",), 120, 36),
     Picture("jobs", ("w",), 120, 24),
     Picture("notifications", ("n",)),
     Picture("settings", ("comma",)),
