@@ -18,7 +18,7 @@ from lora_tui.cache.connection import open_cache, transaction
 from lora_tui.cache.integrity import find_damage
 from lora_tui.cache.live_curves import LiveCurves, note_earlier
 from lora_tui.cache.model_values import rewrite_values
-from lora_tui.cache.models import get_model
+from lora_tui.cache.models import ModelQuery, Sort, get_model
 from lora_tui.cache.remote_tables import TABLES, Tally, write_rows
 from lora_tui.cache.runs import get_opinion
 from lora_tui.cache.suggestions import suggest_some
@@ -95,6 +95,10 @@ def assert_right(db: sqlite3.Connection) -> None:
     for model_id, values in found.items():
         expected = shown(db, model_id)
         assert {name: values[name] for name in expected} == expected
+    listed = models.select_models(db, ModelQuery(sort=Sort.LOSS), offset=0, limit=len(found))
+    losses = [model.final_loss for model in listed]
+    assert losses == [found[model.id]["final_loss"] for model in listed]
+    assert losses == sorted(losses, key=lambda loss: math.inf if loss is None else loss)
     with transaction(db):
         rewrite_values(db)
     settle(db)

@@ -37,7 +37,6 @@ def columns(row: Row) -> tuple[object, ...]:
     hyperparameters = mapping(configuration.get("hyperparameters"))
     quality = Quality.from_json(row.get("quality_metrics"))
     training = mapping(row.get("training_summary"))
-    loss = quality.final_training_loss
     base_model = hyperparameters.get("base_model")
     preset = text_or_none(configuration.get("preset_id"))
     created, updated = parse_timestamp(row.get("created_at")), row.get("updated_at")
@@ -55,7 +54,7 @@ def columns(row: Row) -> tuple[object, ...]:
         text_or_none(hyperparameters.get("model_name") if base_model is None else base_model),
         quality.stars,
         quality.convergence,
-        number(training.get("final_loss")) if loss is None else loss,
+        final_loss(row),
         quality.perplexity,
         number(training.get("total_cost")),
         number(training.get("training_duration_hours")),
@@ -63,6 +62,15 @@ def columns(row: Row) -> tuple[object, ...]:
         microseconds(created),
         timestamp_text(changed) if changed else "",
     )
+
+
+def final_loss(row: Row) -> float | None:
+    """The final training loss that the row has.
+
+    The column is NULL where the run ended with losses that are not numbers (model_values.py).
+    """
+    loss = number(mapping(row.get("quality_metrics")).get("final_training_loss"))
+    return number(mapping(row.get("training_summary")).get("final_loss")) if loss is None else loss
 
 
 def _own(row: Row) -> Row:

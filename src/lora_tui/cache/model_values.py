@@ -13,14 +13,16 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from lora_tui.cache.model_row import COLUMNS
+from lora_tui.cache.model_row import COLUMNS, final_loss
+from lora_tui.cache.sums import checksum, keep_sums
 from lora_tui.json_values import Row, integer, mapping, number, text_or_none
 
 if TYPE_CHECKING:
     from lora_tui.opinion.recorded import Recorded
 
 COPIED: Final = (
-    *("stars", "perplexity", "cost", "duration_hours", "size", "created_at", "id", "job_id"),
+    *("stars", "final_loss", "perplexity", "cost", "duration_hours", "size", "created_at"),
+    *("id", "job_id"),
     *("name", "version", "status", "dataset_id", "base_model", "preset_id", "convergence"),
     "description",
 )
@@ -29,8 +31,8 @@ _PLACES: Final = tuple(COLUMNS.index(column) for column in COPIED)
 _LOSS, _ID, _JOB, _ROW = map(COLUMNS.index, ("final_loss", "id", "job_id", "row"))
 _COMPUTED: Final = (
     *("gpu", "rank", "alpha", "learning_rate", "batch_size", "epochs", "effective_rank"),
-    *("final_loss", "last_validation", "last_validation_step", "best_validation"),
-    *("best_validation_step", "broken", "judged", "suggested_stars", "facts"),
+    *("last_validation", "last_validation_step", "best_validation", "best_validation_step"),
+    *("broken", "judged", "suggested_stars", "facts"),
 )
 _WRITTEN: Final = ("n", *COPIED, *_COMPUTED)
 _INSERT: Final = (
@@ -86,23 +88,22 @@ def put_values(
     runs = _runs(db, [values[_JOB] for values in flat])
     weights = _weights(db, ids)
     kept = _judgements(db, numbers) if runs else {}
-    db.executemany(
-        _INSERT,
-        [
-            (
-                numbers[values[_ID]],
-                *[values[place] for place in _PLACES],
-                *_computed(
-                    row,
-                    values[_LOSS],
-                    runs.get(values[_JOB]) if runs else None,
-                    kept.get(values[_ID]),
-                    weights.get(values[_ID]) if weights else None,
-                ),
-            )
-            for row, values in zip(rows, flat, strict=True)
-        ],
-    )
+    written, corrected = [], []
+    for row, values in zip(rows, flat, strict=True):
+        loss, *computed = _computed(
+            row,
+            final_loss(row) if values[_LOSS] is None else values[_LOSS],
+            runs.get(values[_JOB]) if runs else None,
+            kept.get(values[_ID]),
+            weights.get(values[_ID]) if weights else None,
+        )
+        if loss != values[_LOSS]:
+            values = (*values[:_LOSS], loss, *values[_LOSS + 1 :])
+            corrected.append(values)
+        written.append((numbers[values[_ID]], *[values[place] for place in _PLACES], *computed))
+    db.executemany(_INSERT, written)
+    if corrected:
+        _correct_losses(db, corrected)
 
 
 def refresh_job(db: sqlite3.Connection, job_id: str) -> None:
@@ -154,6 +155,15 @@ def _refresh(db: sqlite3.Connection, numbers: Sequence[int], *, judge_again: boo
     put_values(db, [mapping(values[_ROW]) for values in flat], flat)
 
 
+def _correct_losses(db: sqlite3.Connection, flat: Sequence[Flat]) -> None:
+    """Write the losses of models, so that the list and its order by loss show no other ones."""
+    with keep_sums(db, "models", [values[_ID] for values in flat]):
+        db.executemany(
+            "UPDATE models SET final_loss = ?, sum = ? WHERE id = ?",
+            [(values[_LOSS], checksum(values), values[_ID]) for values in flat],
+        )
+
+
 def _computed(
     row: Row,
     loss: float | None,
@@ -161,7 +171,7 @@ def _computed(
     kept: tuple[str | None, int | None, int | None] | None,
     summary: str | None,
 ) -> tuple[Any, ...]:
-    """The values of `_COMPUTED`."""
+    """The final loss of a row with this one, then the values of `_COMPUTED`."""
     configuration = mapping(row.get("configuration"))
     gpu = mapping(configuration.get("gpu_config"))
     chosen = mapping(configuration.get("hyperparameters"))
@@ -178,8 +188,9 @@ def _computed(
     training = mapping(row.get("training_summary"))
     if run is None and not any(training.get(key) for key in _RECORDED):
         stored = number(mapping(row.get("quality_metrics")).get("final_validation_loss"))
-        return (*settings, loss, stored, None, None, None, 0, None, None, None)
-    return (*settings, *_losses(row, loss, run, settings[5], kept))
+        return (loss, *settings, stored, None, None, None, 0, None, None, None)
+    ends_bad, losses = _losses(row, run, settings[5], kept)
+    return (None if ends_bad else loss, *settings, *losses)
 
 
 _RECORDED: Final = ("loss_curve", "last_validation", "evaluation_sets")
@@ -188,12 +199,12 @@ _RECORDED: Final = ("loss_curve", "last_validation", "evaluation_sets")
 
 def _losses(
     row: Row,
-    loss: float | None,
     run: Recorded | None,
     epochs: float | None,
     kept: tuple[str | None, int | None, int | None] | None,
-) -> tuple[Any, ...]:
-    """The losses of a run of which something was recorded, and what is known of its judgement."""
+) -> tuple[bool, tuple[Any, ...]]:
+    """Of a run of which something was recorded: whether it ended with losses that are not numbers,
+    its validation losses, and what is known of its judgement."""
     from lora_tui.domain import Quality, Training
     from lora_tui.reports.best import is_broken, validation_from
 
@@ -202,7 +213,7 @@ def _losses(
     found = validation_from(quality, training, run.validation if run else None)
     losses = (found.last, found.last_step, found.best, found.best_step) if found else (None,) * 4
     if run is None:
-        return (loss, *losses, int(training.bad_from is not None), None, None, None)
+        return False, (*losses, int(training.bad_from is not None), None, None, None)
     facts = (
         training.epochs_completed or epochs,
         training.weights_step,
@@ -216,7 +227,7 @@ def _losses(
     if kept is not None and kept[0] == repr(facts):
         judged = kept[1:]
     broken = int(is_broken(training, ends_bad, run.last_step))
-    return (None if ends_bad else loss, *losses, broken, *judged, repr(facts))
+    return ends_bad, (*losses, broken, *judged, repr(facts))
 
 
 def _first(data: Mapping[str, Any], *names: str) -> Any:
