@@ -41,6 +41,9 @@ def test_a_condition_limits_the_list_in_every_form(synced: object, run: Run) -> 
     assert "columns" not in listed["models"][0]
     assert "1–3 of 3 models" in run("list", "--where", where).err
     assert "No matching models" in run("list", "--where", "stars is unknown and stars > 1").err
+    headings = run("list", "--where", "not name ~ '#' and rank > 0").out.splitlines()[0].split()
+    assert [headings[-1], headings.count("NAME")] == ["RANK", 1]  # what the condition is about
+    assert "RANK" not in run("list", "--where", "rank > 0", "--columns", "name").out
 
 
 def test_a_wrong_condition_is_shown_with_a_pointer_and_needs_no_cache(run: Run) -> None:

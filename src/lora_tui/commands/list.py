@@ -35,6 +35,8 @@ _ORDERS: Final = {
     **{"rating": Sort.QUALITY, "stars": Sort.QUALITY},
 }
 """The usual ones, which need no table of all columns."""
+_SHOWN: Final = (Sort.CREATED, Sort.QUALITY, Sort.NAME, Sort.COST, Sort.LOSS)
+"""Those by a column of the usual table; that of a pipe has no other for the usual orders."""
 
 
 def list_models(context: Context) -> None:
@@ -133,16 +135,17 @@ def _text(
 def _columns(context: Context, query: ModelQuery) -> Sequence[ModelColumn]:
     """The columns that `--columns` names; none for the usual ones. Raises UsageError.
 
-    A table also shows what it is sorted by.
+    Without it a table also shows what it is sorted by, and what its condition is about.
     """
     arguments = context.arguments
     has_rows = context.json or arguments.jsonl or arguments.csv
-    if arguments.columns is None and (has_rows or query.sort in _ORDERS.values()):
+    usual = _SHOWN if context.out.isatty() else _ORDERS.values()
+    if arguments.columns is None and (has_rows or (query.sort in usual and not query.where)):
         return ()
-    from lora_tui.commands.list_columns import USUAL, USUAL_CSV, chosen_columns
+    from lora_tui.commands.list_columns import USUAL, USUAL_CSV, chosen_columns, used_columns
 
     if arguments.columns is None:
-        return chosen_columns(f"+{query.sort}", USUAL)
+        return used_columns(query)
     if context.json or arguments.jsonl:  # the rows have the usual ones
         return chosen_columns(arguments.columns, ())
     return chosen_columns(arguments.columns, USUAL_CSV if arguments.csv else USUAL)

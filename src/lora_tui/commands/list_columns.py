@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from lora_tui.cache.column_text import csv_value, data_of, text_of
 from lora_tui.cache.model_columns import MODEL_COLUMNS, Kind, ModelColumn, column_of, values_of
-from lora_tui.cache.models import ModelQuery
+from lora_tui.cache.model_query import ModelQuery
 from lora_tui.commands.context import Context
 from lora_tui.commands.style import style_of, table_width_of
 from lora_tui.commands.table import Column, hidden_headings, hidden_sentence, table_lines
@@ -46,6 +46,17 @@ def chosen_columns(names: str, usual: Sequence[str]) -> list[ModelColumn]:
         )
     chosen = [column_of(name) for name in ((*usual, *wanted) if adds else wanted)]
     return list(dict.fromkeys(chosen))
+
+
+def used_columns(query: ModelQuery) -> list[ModelColumn]:
+    """The usual columns, that of the order, and those of the condition; none if all are usual."""
+    from lora_tui.cache.conditions import parse  # late: an order alone has no condition
+
+    names = [column_of(query.sort).name]
+    if query.where:
+        names += [column.name for column in parse(query.where).columns]
+    others = [name for name in names if name not in USUAL]
+    return chosen_columns(f"+{','.join(others)}", USUAL) if others else []
 
 
 def print_help(context: Context) -> None:

@@ -87,7 +87,7 @@ def hidden_sentence(headings: Sequence[str]) -> str:
     if not headings:
         return ""
     are = "1 column does" if len(headings) == 1 else f"{len(headings)} columns do"
-    return f"{are} not fit: {', '.join(headings)}. --wide shows all."
+    return f"{are} not fit: {', '.join(headings)}; --wide shows all."  # a heading may end in a dot
 
 
 def sentence_lines(sentences: Iterable[str], width: int | None, *, indent: str) -> list[str]:
