@@ -150,7 +150,6 @@ def _copy_values(db: sqlite3.Connection, last: int, count: int) -> None:
         "best_validation_step": "CASE WHEN l.n % 3 THEN l.n * 31 % 1500 END",
         "rank": "4 << (l.n % 6)",
         "learning_rate": "(1 + l.n % 40) / 100000.0",
-        "final_loss": "l.final_loss",
     }
     others = ("gpu", "alpha", "batch_size", "epochs", "broken")
     db.execute(

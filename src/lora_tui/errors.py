@@ -48,12 +48,9 @@ class UsageError(LoraTuiError):
 class ConditionError(UsageError):
     """A condition can't be understood; it points at the word."""
 
-    def __init__(
-        self, message: str, *, excerpt: tuple[str, str], span: tuple[int, int], remedy: str
-    ) -> None:
-        """`excerpt`: the condition, or the part around the word, and a line that points at it."""
+    def __init__(self, message: str, *, condition: str, span: tuple[int, int], remedy: str) -> None:
         super().__init__(message, remedy=remedy)
-        self.excerpt = excerpt
+        self.condition = condition
         self.span = span
         """Where the word begins and ends in the condition, in characters from 0."""
 

@@ -15,12 +15,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lora_tui import clock
-from lora_tui.cache.condition_tokens import LONGEST
+from lora_tui.cache.condition_tokens import LONGEST, pointing_lines
 from lora_tui.cache.conditions import DEEPEST, MOST_VALUES, parse
 from lora_tui.cache.model_columns import FROM_MODELS, MODEL_COLUMNS, Kind
 from lora_tui.cache.model_values import COPIED
 from lora_tui.cache.schema import migrate
 from lora_tui.errors import ConditionError, ExitCode, UsageError
+from lora_tui.text import cell_width
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 
@@ -226,11 +227,16 @@ def test_an_error_points_at_the_word_and_says_what_to_write(
     assert text[start:end] == pointed
     assert said in f"{error}. {error.remedy}"
     assert error.exit_code is ExitCode.USAGE
-    line, carets = error.excerpt
-    place = len(carets) - len(carets.lstrip())
-    assert set(carets.strip()) == {"^"}
-    if pointed.isprintable():
-        assert line[place : place + len(carets.strip())] == pointed
+    for where, width in (("", 76), ("name ~ '客户支持邮件客户支持邮件客户支持' or ", 38)):
+        with pytest.raises(ConditionError) as caught:
+            parse(where + text)
+        line, carets = pointing_lines(caught.value, width)
+        assert max(map(cell_width, (line, carets))) <= width
+        assert set(carets.strip()) == {"^"}
+        above = len(carets) - len(carets.lstrip())
+        place = next(at for at in range(len(line) + 1) if cell_width(line[:at]) == above)
+        if pointed.isprintable() and (text or not where):
+            assert line[place : place + len(carets.strip())] == pointed
 
 
 @pytest.mark.parametrize(

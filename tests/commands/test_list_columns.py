@@ -141,4 +141,4 @@ def test_the_table_fits_a_terminal_and_keeps_what_was_asked_for(synced: object, 
     many = [*command[:4], "--columns", "id,name,dataset,base_model,preset,gpu,convergence,rank"]
     terminal = open_terminal(many, dict(os.environ), size=(80, 24))
     assert terminal.end() == 0
-    assert "RANK. --wide shows all." in bytes(terminal.written).decode()
+    assert "RANK; --wide shows all." in bytes(terminal.written).decode()

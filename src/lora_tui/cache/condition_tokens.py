@@ -20,7 +20,6 @@ _TOKEN: Final = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 _KEYWORDS: Final = ("and", "or", "not", "in", "is")
-_EXCERPT_WIDTH: Final = 76
 
 
 class Token(NamedTuple):
@@ -77,11 +76,22 @@ def read_tokens(text: str) -> list[Token]:
 def error_at(condition: str, message: str, token: Token, remedy: str) -> ConditionError:
     """The error that points at a token of the condition."""
     return ConditionError(
-        message,
-        excerpt=_excerpt(condition, token.start, token.end),
-        span=(token.start, token.end),
-        remedy=remedy,
+        message, condition=condition, span=(token.start, token.end), remedy=remedy
     )
+
+
+def pointing_lines(error: ConditionError, width: int) -> tuple[str, str]:
+    """The condition, or the part around the wrong word, and a line of carets below the word.
+
+    Both take at most `width` cells.
+    """
+    start, end = error.span
+    text = "".join(c if c.isprintable() else " " for c in error.condition).rstrip()
+    first, last = _part(text, start, width)
+    before, after = "…" if first else "", "…" if last < len(text) else ""
+    indent = cell_width(before + text[first:start])
+    carets = max(1, cell_width(text[start : min(end, last)]))
+    return f"{before}{text[first:last]}{after}", " " * indent + "^" * carets
 
 
 def short(text: str) -> str:
@@ -103,13 +113,16 @@ def _unreadable(condition: str, token: Token) -> ConditionError:
     )
 
 
-def _excerpt(text: str, start: int, end: int) -> tuple[str, str]:
-    """The condition, or the part of it around the word, and a line of carets below the word."""
-    shown = "".join(character if character.isprintable() else " " for character in text)
-    first = max(0, min(start - _EXCERPT_WIDTH // 2, len(shown) - _EXCERPT_WIDTH))
-    last = first + _EXCERPT_WIDTH
-    before = "…" if first else ""
-    indent = cell_width(before + shown[first:start])
-    carets = max(1, cell_width(shown[start : min(end, last)]))
-    line = f"{before}{shown[first:last]}{'…' if last < len(shown) else ''}"
-    return line.rstrip(), " " * indent + "^" * carets
+def _part(text: str, place: int, width: int) -> tuple[int, int]:
+    """Where the part of the text around a place begins and ends; it takes at most `width` cells."""
+    if cell_width(text) < width:  # one cell is for a caret behind the text
+        return 0, len(text)
+    room, first = max(1, width - 3), place
+    while first and cell_width(text[first - 1 : place]) <= room // 2:
+        first -= 1
+    last = first
+    while last < len(text) and cell_width(text[first : last + 1]) <= room:
+        last += 1
+    while first and cell_width(text[first - 1 : last]) <= room:
+        first -= 1
+    return first, last

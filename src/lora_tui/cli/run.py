@@ -19,6 +19,8 @@ from lora_tui.cli.call import APPLICATION, application_call
 from lora_tui.errors import ConditionError, DamagedCacheError, ExitCode, LoraTuiError, UsageError
 
 _NO_ROOM = (errno.ENOSPC, errno.EIO, errno.EFBIG, errno.EDQUOT)
+_WIDTH_OF_FILES = 80
+"""Cells of a line on stderr that is no terminal."""
 _QUICK = ("list:list_models", "show:show_model")
 """Commands that need neither the logger nor garbage collection, each a twentieth of their time."""
 
@@ -250,9 +252,13 @@ def _report(error: LoraTuiError, *, json_wanted: bool, profile: str | None = Non
     # it may quote a file or an argument
     _say(terminal_safe("".join(parts), limit=4_000))
     if isinstance(error, ConditionError):
+        import shutil
+
+        from lora_tui.cache.condition_tokens import pointing_lines
         from lora_tui.secret import without_held
 
-        for line in error.excerpt:  # made for a terminal, and its spaces point at the word
+        width = shutil.get_terminal_size().columns if sys.stderr.isatty() else _WIDTH_OF_FILES
+        for line in pointing_lines(error, width - 2):  # its spaces point at the word
             _say(f"  {without_held(line)}")
     return error.exit_code
 

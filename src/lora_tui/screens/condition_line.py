@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from lora_tui.cache.condition_tokens import pointing_lines
 from lora_tui.cache.conditions import parse
 from lora_tui.cache.model_columns import MODEL_COLUMNS, ModelColumn
 from lora_tui.errors import ConditionError
+from lora_tui.text import cell_width
 
 _WORD: Final = re.compile(r"[\w-]*\Z")
 _NAME: Final = 21
@@ -26,8 +28,8 @@ def error_of(text: str) -> ConditionError | None:
 
 def error_lines(text: str, error: ConditionError, width: int) -> list[str]:
     """The word marked below the line with the text, and what is wrong with it."""
-    excerpt, pointer = error.excerpt
-    marked = [pointer] if excerpt == text.rstrip() and len(text) < width else [excerpt, pointer]
+    shown, pointer = pointing_lines(error, width)
+    marked = [pointer] if cell_width(text) < width else [shown, pointer]
     return [*marked, f"{error}; {error.remedy}" if error.remedy else str(error)]
 
 
