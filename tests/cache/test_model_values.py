@@ -192,6 +192,13 @@ def test_values_follow_whatever_is_written(db: sqlite3.Connection) -> None:
     put(db, configured(1, {"loss_curve": curve_of(points(50, 4))}, epochs=9))
     assert_right(db)
 
+    corrected = configured(1, {"loss_curve": curve_of(points(40, 9))})
+    corrected["updated_at"] = "2026-11-29T00:00:00+00:00"
+    put(db, corrected)  # `push --update` replaced its log
+    assert_right(db)
+    lowest = min(point.validation_loss or 9 for point in points(40, 9))
+    assert stored(db)[identifier("model", 1)]["best_validation"] == lowest
+
     with transaction(db):  # weights are measured, on this disk or before
         put_weights(db, identifier("model", 1), "s", WeightSummary(4, effective_rank=2.5), None)
     row = configured(2, {})

@@ -179,6 +179,7 @@ def _try_put(db: sqlite3.Connection, table: RemoteTable, rows: Sequence[Row]) ->
 def _put_models(db: sqlite3.Connection, rows: Iterable[Row]) -> None:
     """Also store the down-sampled curve that a harvested model's row holds."""
     rows = list(rows)
+    metrics.delete_curves(db, _replaced_curves(db, rows))
     for row in rows:  # before the models, whose values are computed from it
         if not mapping(row.get("training_summary")).get("loss_curve"):
             continue
@@ -187,6 +188,30 @@ def _put_models(db: sqlite3.Connection, rows: Iterable[Row]) -> None:
         if curve and job_id:
             metrics.put_stored_curve(db, job_id, curve)
     models.put_models(db, rows)
+
+
+def _replaced_curves(db: sqlite3.Connection, rows: Sequence[Row]) -> list[str]:
+    """The jobs of models that the cache has with another curve: `push --update` replaces the log.
+
+    Their cached points are those of the earlier one, and are fetched again like those of any model.
+    """
+    changed = {row_id(row): row for row in rows if "training_summary" in row}
+    stamps = MODEL_TABLE.stamps(db, [*changed])
+    replaced = []
+    for model_id, stamp in stamps.items():
+        row = changed[model_id]
+        if stamp == MODEL_TABLE.stamp(row):
+            continue
+        sql = "SELECT job_id, row FROM models WHERE id = ?"
+        job_id, cached = db.execute(sql, [model_id]).fetchone()
+        before, now = (_curve_in(each) for each in (mapping(cached), row))
+        if job_id and before and before != now:
+            replaced.append(str(job_id))
+    return replaced
+
+
+def _curve_in(row: Row) -> Any:
+    return mapping(row.get("training_summary")).get("loss_curve")
 
 
 def _remove_jobs(db: sqlite3.Connection, ids: Sequence[str]) -> None:
@@ -266,3 +291,4 @@ TABLES: Final = (
     ),
 )
 """In the order in which a sync reads them: a table comes after those that its rows refer to."""
+MODEL_TABLE: Final = next(table for table in TABLES if table.cached == "models")

@@ -77,8 +77,6 @@ def push(context: Context) -> None:
     what = "existed already" if pushed.existed else "is stored"
     what = "is updated" if pushed.updated else what
     context.say(f"{pushed.name} {what}, {stars} stars. Run `lora-tui sync` to see it in the list.")
-    if plan.changes.metrics:
-        context.say("Caches that have its earlier curve show the new one after `sync --full`.")
 
 
 def _when_changed(context: Context) -> WhenChanged:
