@@ -44,15 +44,18 @@ def json_text(data: Any, *, indent: int | None = None, ascii_only: bool = True) 
         return json.dumps(_finite(data), indent=indent, allow_nan=False, ensure_ascii=ascii_only)
 
 
-def parse_json(text: str | bytes, *, keep_nan: bool = False) -> Any:
+def parse_json(text: str | bytes, *, keep_nan: bool = False, join_repeated: bool = False) -> Any:
     """The data of remote JSON. Raises ValueError, RecursionError.
 
-    NaN and infinities are null, or floats with `keep_nan`. Lone surrogates, which files, databases
+    NaN and infinities are null, or floats with `keep_nan`. Of a key that an object has twice the
+    last value counts; with `join_repeated` objects and lists are joined: somebody who merged two
+    versions by hand kept both. Lone surrogates, which files, databases
     and terminals refuse, become the replacement character.
     """
     if not isinstance(text, str):
         text = text.decode(json.detect_encoding(text), "surrogatepass")
-    data = (_KEEPING_NAN if keep_nan else _DECODER).decode(text)
+    decoder = _JOINING if join_repeated else _KEEPING_NAN if keep_nan else _DECODER
+    data = decoder.decode(text)
     return (
         replace_surrogates(data) if "\\ud" in text or "\\uD" in text or not _is_utf8(text) else data
     )
@@ -84,6 +87,29 @@ def replace_surrogates(data: Any) -> Any:
     if isinstance(data, dict):
         return {replace_surrogates(key): replace_surrogates(value) for key, value in data.items()}
     return [replace_surrogates(value) for value in data] if isinstance(data, list) else data
+
+
+def _join_repeated(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The object of these pairs. The values are new, so they may be changed."""
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        found[key] = _joined(found[key], value) if key in found else value
+    return found
+
+
+def _joined(first: Any, second: Any) -> Any:
+    if isinstance(first, list) and isinstance(second, list):
+        if first != second:
+            first.extend(second)
+        return first
+    if isinstance(first, dict) and isinstance(second, dict):
+        for key, value in second.items():
+            first[key] = _joined(first[key], value) if key in first else value
+        return first
+    return second
+
+
+_JOINING = json.JSONDecoder(parse_constant=lambda _: None, object_pairs_hook=_join_repeated)
 
 
 def _finite(data: Any) -> Any:

@@ -48,7 +48,11 @@ def test_what_a_screen_asks_for_is_in_the_file_and_in_the_cache(
     assert writers.toggle_favorite({"m2": "Two"}) == (False, 1)
     writers.change_tags({"m1": "One"}, add=["a"])
     writers.set_note("m1", "One", "text", before="")
-    writers.move_alias("production", "m1", "One")
+    writers.move_alias("production", "m1", "One", before="")
+    with pytest.raises(CacheError, match="it names One"):
+        writers.move_alias("production", "m2", "Two", before="")
+    with pytest.raises(CacheError, match="it names One"):
+        writers.remove_alias("production", before="m2")
     with pytest.raises(CacheError):
         writers.set_note("m1", "One", "other", before="another")
     with pytest.raises(UsageError):
@@ -57,7 +61,7 @@ def test_what_a_screen_asks_for_is_in_the_file_and_in_the_cache(
     with closing(open_cache(profile.cache_path(USER))) as db:
         assert get_marks(db, "m1") == (True, ("a",), "text", ("production",))
     assert marks.models.keys() == {"m1"}
-    writers.remove_alias("production")
+    writers.remove_alias("production", before="m1")
     assert MarksFile(profile.marks_path(USER), print).read().marks.current("production") is None
 
 

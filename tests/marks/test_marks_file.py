@@ -23,8 +23,9 @@ from lora_tui.domain.own_marks import (
     ModelMarks,
     note_of,
     sorted_tags,
+    tag_of,
 )
-from lora_tui.errors import UsageError
+from lora_tui.errors import DiskError, UsageError
 from lora_tui.marks.changes import change_tags, move_alias, remove_alias, set_favorite, set_note
 from lora_tui.marks.document import marks_text, parse_marks
 from lora_tui.marks.file import SETTLES_SECONDS, MarksFile
@@ -178,6 +179,67 @@ def test_values_that_cant_be_used_are_left_out_and_the_file_before_is_kept(
     assert all(terminal_safe(line.strip()) == line.strip() for line in text.splitlines())
 
 
+def test_both_sides_of_a_conflict_that_somebody_kept_count(
+    file: MarksFile, said: list[str]
+) -> None:
+    """Two people marked one model: the file has its key twice, and is valid JSON."""
+    one = '"m1": {"name": "One", "favorite": true, "tags": ["a"], "note": ["same"]}'
+    two = '"m1": {"name": "One", "tags": ["b"], "note": ["same"], "tags": ["c"]}'
+    step = '{"at": "2026-01-01T00:00:00Z", "model": "m1"}'
+    aliases = f'"aliases": {{"prod": [{step}], "prod": [{step}, {step}]}}'
+    write(file, f'{{"lora_tui_marks": 1, "models": {{{one}, {two}}}, {aliases}}}')
+    found = file.read().marks
+    assert found.models["m1"] == ModelMarks("One", True, ("a", "b", "c"), "same")
+    assert len(found.aliases["prod"]) == 1
+    assert said == []
+
+
+def test_what_somebody_added_by_hand_is_kept_aside_before_it_is_lost(
+    file: MarksFile, said: list[str]
+) -> None:
+    step = {"at": "2026-01-01T00:00:00Z", "model": "m1", "why": "faster"}
+    document = {
+        "lora_tui_marks": 1,
+        "owner": "me",
+        "models": {"m1": {"favorite": 1, "todo": "ask Ann"}},
+        "aliases": {"prod": [step]},
+    }
+    write(file, json.dumps(document))
+    with file.changing() as marks:
+        set_favorite(marks, {"m1": ""}, wanted=True)
+    (kept,) = file.path.parent.glob("*.damaged-*")
+    assert json.loads(kept.read_text()) == document
+    assert said[0].startswith("4 values")
+
+
+def test_marks_that_cant_be_read_are_not_taken_for_none(tmp_path: Path) -> None:
+    """A disk that is not mounted, a directory without permission: no new file, no empty copy."""
+    link = tmp_path / "marks.json"
+    link.symlink_to(tmp_path / "not-mounted" / "team.json")
+    loop = tmp_path / "loop.json"
+    loop.symlink_to(loop)
+    for path in (link, loop, tmp_path):
+        with pytest.raises(DiskError):
+            MarksFile(path, print).read()
+        with (
+            pytest.raises(DiskError),
+            MarksFile(path, print).changing() as marks,
+        ):
+            set_favorite(marks, {"m1": "Model"}, wanted=True)
+    assert not (tmp_path / "not-mounted").exists()
+
+
+@pytest.mark.parametrize("word", ["हिन्दी", "ไทย", "größe", "日本", "v1.2"])
+def test_letters_of_every_script_can_be_a_tag(word: str) -> None:
+    assert tag_of(word) == word
+
+
+@pytest.mark.parametrize("word", [".", "..", "../up", "/etc", "-x", "_", "a‮b", "a​b"])
+def test_signs_alone_and_hidden_characters_are_no_tag(word: str) -> None:
+    with pytest.raises(UsageError):
+        tag_of(word)
+
+
 def test_what_is_written_is_the_same_for_the_same_marks_and_a_change_is_a_small_difference(
     file: MarksFile,
 ) -> None:
@@ -242,7 +304,7 @@ def test_moves_of_the_future_are_not_merged() -> None:
     assert merged.kept == ["@production: a move of the future"]
 
 
-TAG = st.text("abcABC/._", min_size=1, max_size=4)
+TAG = st.from_regex("[abcABC][abcABC/._]{0,3}", fullmatch=True)
 NOTE = st.text(st.characters(codec="utf-8"), max_size=30).map(note_of)
 MODELS = st.dictionaries(
     st.sampled_from("mnop"),
@@ -264,7 +326,7 @@ MOVES = st.lists(
     ),
     min_size=1,
     max_size=4,
-).map(lambda moves: tuple(sorted(moves, key=lambda move: move.at)))
+).map(lambda moves: tuple(sorted(dict.fromkeys(moves), key=lambda move: move.at)))
 MARKS = st.builds(Marks, MODELS, st.dictionaries(st.sampled_from(["prod", "test"]), MOVES))
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from sqlite3 import Connection
 from typing import Any
@@ -17,10 +18,13 @@ from lora_tui.cache.own_marks import put_marks
 from lora_tui.domain.own_marks import AliasMove, Marks, ModelMarks
 from lora_tui.engine.marks import MarksWriter
 from lora_tui.errors import DiskError
-from lora_tui.marks.changes import set_note
+from lora_tui.marks.changes import move_alias, set_note
+from lora_tui.marks.copy import refresh_copy
 from lora_tui.marks.file import MarksFile
+from lora_tui.screens.confirm import ConfirmScreen
 from lora_tui.screens.edit_note import EditNoteScreen
 from lora_tui.screens.edit_tags import EditTagsScreen
+from lora_tui.screens.leaderboard import LeaderboardScreen
 from lora_tui.screens.model import ModelScreen
 from lora_tui.screens.set_alias import SetAliasScreen
 from tests.tui.conftest import Open, screen_text, toasts, until
@@ -28,6 +32,7 @@ from tests.tui.library import FakeWriters, Library, identifier
 from tests.tui.test_state_pictures import Compare
 
 SIZE = (130, 40)
+NOW = datetime(2026, 11, 30, 6, tzinfo=UTC)
 NEWEST, SECOND = identifier("model", 0), identifier("model", 1)
 
 
@@ -47,11 +52,11 @@ class MarkingWriters(FakeWriters):
     def set_note(self, model_id: str, name: str, text: str, *, before: str) -> None:
         self.engine.set_note(model_id=model_id, name=name, text=text, before=before)
 
-    def move_alias(self, alias: str, model_id: str, name: str) -> None:
-        self.engine.move_alias(alias=alias, model_id=model_id, name=name)
+    def move_alias(self, alias: str, model_id: str, name: str, *, before: str) -> None:
+        self.engine.move_alias(alias=alias, model_id=model_id, name=name, before=before)
 
-    def remove_alias(self, alias: str) -> None:
-        self.engine.remove_alias(alias=alias)
+    def remove_alias(self, alias: str, *, before: str) -> None:
+        self.engine.remove_alias(alias=alias, before=before)
 
 
 @pytest.fixture
@@ -175,6 +180,51 @@ async def test_a_note_that_another_program_changed_meanwhile_is_not_overwritten(
         await until(pilot, lambda: "changed by another program" in screen_text(app))
         assert app.screen.query_one(TextArea).text == "mine"
         assert file.read().marks.models[NEWEST].note == "theirs"
+
+
+async def test_an_alias_that_another_program_gave_away_meanwhile_stays_where_it_is(
+    library: Library, open_app: Open, file: MarksFile
+) -> None:
+    library.fill()
+    app = open_app()
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press("at")
+        await until(pilot, lambda: isinstance(app.screen, SetAliasScreen))
+        assert "@production" in screen_text(app)  # offered where there is none
+        with file.changing() as marks:
+            move_alias(marks, "production", SECOND, "Theirs", NOW)
+        await pilot.press("tab", "enter")  # the form knows of no such alias, and asks nothing
+        await until(pilot, lambda: any("it names Theirs" in toast for toast in toasts(app)))
+        assert file.read().marks.aliases_of(SECOND) == ["production"]
+
+
+async def test_which_of_300_runs_goes_to_production_in_seven_keys(
+    library: Library, open_app: Open, file: MarksFile
+) -> None:
+    """The walk of docs/guide.md."""
+    library.fill(300)
+    with file.changing() as marks:
+        move_alias(marks, "production", SECOND, "Before", NOW)
+        move_alias(marks, "staging", SECOND, "Before", NOW)
+    with closing(open_cache(library.path)) as db:
+        refresh_copy(db, file)
+    app = open_app()
+    async with app.run_test(size=SIZE) as pilot:
+
+        async def after(key: str, condition: Callable[[], bool]) -> None:
+            await pilot.press(key)
+            await until(pilot, condition)
+
+        boards = LeaderboardScreen
+        await after("O", lambda: isinstance(app.screen, boards) and bool(app.screen.chosen))
+        await after("down", lambda: True)
+        await after("enter", lambda: isinstance(app.screen, ModelScreen))
+        await after("at", lambda: isinstance(app.screen, SetAliasScreen))
+        await after("tab", lambda: "@production names Before" in screen_text(app))
+        await after("enter", lambda: isinstance(app.screen, ConfirmScreen))
+        await after("y", lambda: "production" not in file.read().marks.aliases_of(SECOND))
+        assert isinstance(app.screen, ModelScreen)
+        assert file.read().marks.aliases_of(app.screen.model_id) == ["production"]
 
 
 async def test_what_can_not_be_written_is_said(

@@ -174,13 +174,13 @@ def _word(text: str, what: str, signs: frozenset[str], may_be: str) -> str:
             f"The {what} {shown} has {len(word):,} characters",
             remedy=f"use at most {LONGEST_TAG}",
         )
-    if word.startswith("-") or not all(_is_letter(c) or c in signs for c in word):
+    kinds = [unicodedata.category(character)[0] for character in word]
+    # M: the vowels of Hindi and Thai, which stand behind a letter
+    if kinds[0] not in "LN" or not all(
+        kind in "LNM" or character in signs for character, kind in zip(word, kinds, strict=True)
+    ):
         raise UsageError(
             f"{shown} can't be {'an' if what[0] in 'aeiou' else 'a'} {what}",
-            remedy=f"use {may_be}, and no - at its start",
+            remedy=f"use {may_be}, with a letter or digit first",
         )
     return word
-
-
-def _is_letter(character: str) -> bool:
-    return unicodedata.category(character)[0] in "LN"

@@ -83,15 +83,22 @@ class MarksWriter:
                 )
             changes.set_note(marks, model_id, name, text)
 
-    def move_alias(self, *, alias: str, model_id: str, name: str) -> None:
-        """See `changes.move_alias`."""
-        with self._changing() as marks:
-            changes.move_alias(marks, alias_of(alias), model_id, name, clock.now())
+    def move_alias(self, *, alias: str, model_id: str, name: str, before: str) -> None:
+        """See `changes.move_alias`. Raises CacheError where it no longer names the model `before`.
 
-    def remove_alias(self, *, alias: str) -> None:
-        """See `changes.remove_alias`."""
+        An empty `before` is no model.
+        """
         with self._changing() as marks:
-            changes.remove_alias(marks, alias_of(alias), clock.now())
+            alias = alias_of(alias)
+            _check_named(marks, alias, before)
+            changes.move_alias(marks, alias, model_id, name, clock.now())
+
+    def remove_alias(self, *, alias: str, before: str) -> None:
+        """See `changes.remove_alias`. Raises CacheError where it no longer names `before`."""
+        with self._changing() as marks:
+            alias = alias_of(alias)
+            _check_named(marks, alias, before)
+            changes.remove_alias(marks, alias, clock.now())
 
     @contextmanager
     def _changing(self) -> Iterator[Marks]:
@@ -128,3 +135,14 @@ class MarksWriter:
             with self._cache() as db:
                 refresh_copy(db, file)
             self._seen = stamp
+
+
+def _check_named(marks: Marks, alias: str, before: str) -> None:
+    """The user was told what the alias names, and must not move it from another model unasked."""
+    move = marks.current(marks.alias_named(alias) or alias)
+    if (move.model_id if move else "") != before:
+        now = f"names {move.name or move.model_id}" if move else "was removed"
+        raise CacheError(
+            f"@{alias} was changed by another program meanwhile: it {now}",
+            remedy="open the form again to change it",
+        )

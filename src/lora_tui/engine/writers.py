@@ -167,13 +167,19 @@ class Writers:
         """
         self._ask("set_note", model_id=model_id, name=name, text=text, before=before)
 
-    def move_alias(self, alias: str, model_id: str, name: str) -> None:
-        """Let an alias name a model. Raises UsageError for text that is no alias."""
-        self._ask("move_alias", alias=alias, model_id=model_id, name=name)
+    def move_alias(self, alias: str, model_id: str, name: str, *, before: str) -> None:
+        """Let an alias name a model. Raises UsageError for text that is no alias.
 
-    def remove_alias(self, alias: str) -> None:
-        """Let an alias name nothing; its history stays. Raises NotFoundError."""
-        self._ask("remove_alias", alias=alias)
+        Raises CacheError where it no longer names the model `before` (empty: none).
+        """
+        self._ask("move_alias", alias=alias, model_id=model_id, name=name, before=before)
+
+    def remove_alias(self, alias: str, *, before: str) -> None:
+        """Let an alias name nothing; its history stays.
+
+        Raises NotFoundError, and CacheError where it no longer names the model `before`.
+        """
+        self._ask("remove_alias", alias=alias, before=before)
 
     # Downloads ----------------------------------------------------------------------------------
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from lora_tui.clock import timestamp_text
+from lora_tui.clock import parse_timestamp, timestamp_text
 from lora_tui.domain.own_marks import (
     MOST_MOVES,
     MOST_TAGS,
@@ -127,6 +127,7 @@ def remove_alias(marks: Marks, alias: str, now: datetime) -> AliasMove | None:
 
 def _append(marks: Marks, alias: str, move: AliasMove) -> None:
     moves = marks.aliases.get(alias, ())
-    if moves and move.at < moves[-1].at:  # a clock that was set back: the order is what counts
-        move = move._replace(at=moves[-1].at)
+    last = parse_timestamp(moves[-1].at) if moves else None
+    if last is not None and move.at <= moves[-1].at:  # a clock that was set back: the order counts
+        move = move._replace(at=timestamp_text(last + timedelta(microseconds=1)))
     marks.aliases[alias] = (*moves, move)[-MOST_MOVES:]

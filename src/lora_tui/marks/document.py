@@ -32,6 +32,9 @@ VERSION: Final = 1
 _VERSION_KEY: Final = "lora_tui_marks"
 MOST_BYTES: Final = 32 << 20
 """Of the file; a hundred thousand marked models have fewer."""
+_DOCUMENT_KEYS: Final = frozenset({_VERSION_KEY, "models", "aliases"})
+_MODEL_KEYS: Final = frozenset({"name", "favorite", "tags", "note"})
+_MOVE_KEYS: Final = frozenset({"at", "model", "name"})
 _MOST_TOLD: Final = 3
 
 
@@ -94,7 +97,7 @@ def parse_marks(content: bytes) -> Parsed:
             remedy="shorten notes in it, or name a file that `lora-tui marks export` wrote",
         )
     try:
-        document = parse_json(content)
+        document = parse_json(content, join_repeated=True)
     except (ValueError, RecursionError):
         if _has_conflict(content):
             raise UsageError(
@@ -113,6 +116,7 @@ def parse_marks(content: bytes) -> Parsed:
     if version != VERSION or isinstance(version, bool):
         raise DamagedMarksError("This is no marks file", details=f"it has no {_VERSION_KEY!r}")
     left_out: list[str] = []
+    _tell_unknown(document, _DOCUMENT_KEYS, "", left_out)
     return Parsed(
         Marks(
             _models(document.get("models"), left_out), _aliases(document.get("aliases"), left_out)
@@ -138,6 +142,9 @@ def _models(value: object, left_out: list[str]) -> dict[str, ModelMarks]:
         if not isinstance(entry, dict) or identifier(key) != key:
             left_out.append(f"model {_shown(key)}")
             continue
+        _tell_unknown(entry, _MODEL_KEYS, f" of {_shown(key)}", left_out)
+        if not isinstance(entry.get("favorite", False), bool):
+            left_out.append(f"favorite of {_shown(key)}")
         tags = _tags(entry.get("tags"), left_out)
         marks = ModelMarks(
             name_of(entry.get("name")),
@@ -191,7 +198,8 @@ def _aliases(value: object, left_out: list[str]) -> dict[str, tuple[AliasMove, .
         ]
         if moves:
             seen.add(alias.casefold())
-            aliases[alias] = tuple(sorted(moves, key=lambda move: move.at)[-MOST_MOVES:])
+            once = dict.fromkeys(moves)  # both sides of a merge may have them
+            aliases[alias] = tuple(sorted(once, key=lambda move: move.at)[-MOST_MOVES:])
     return aliases
 
 
@@ -200,6 +208,7 @@ def _move(step: object, alias: str, left_out: list[str]) -> AliasMove | None:
     if not isinstance(step, dict) or at is None:
         left_out.append(f"a move of alias {alias}")
         return None
+    _tell_unknown(step, _MOVE_KEYS, f" of a move of alias {alias}", left_out)
     model = step.get("model")
     if model is None:
         return AliasMove(timestamp_text(at), "")
@@ -207,6 +216,13 @@ def _move(step: object, alias: str, left_out: list[str]) -> AliasMove | None:
         left_out.append(f"a move of alias {alias}")
         return None
     return AliasMove(timestamp_text(at), model, name_of(step.get("name")))
+
+
+def _tell_unknown(
+    entry: dict[str, Any], known: frozenset[str], where: str, left_out: list[str]
+) -> None:
+    """What somebody added by hand would be lost with the next change: it is told like the rest."""
+    left_out += [f"{_shown(key)}{where}" for key in entry if key not in known]
 
 
 def _items(value: object, what: str, left_out: list[str]) -> list[tuple[str, Any]]:

@@ -16,9 +16,10 @@ from typing import Final, NamedTuple
 
 from lora_tui import clock
 from lora_tui.domain.own_marks import Marks
-from lora_tui.errors import DiskError
+from lora_tui.errors import DiskError, UsageError
 from lora_tui.files import (
     PRIVATE_MODE,
+    disk_error,
     file_stamp,
     make_private_directory,
     read_regular_file,
@@ -65,6 +66,7 @@ class MarksFile:
     def __init__(self, path: Path, say: Say) -> None:
         """`say` is told in a sentence of a damaged file, and of values that can't be used."""
         self.path = Path(os.path.realpath(path))
+        self._is_link = path.is_symlink()
         self._say = say
 
     def read(self) -> ReadMarks:
@@ -111,8 +113,21 @@ class MarksFile:
             write_file(kept, self._bytes().decode("utf-8", "replace"))
         return terminal_safe(kept, limit=500)
 
+    def _check_link(self) -> None:
+        """Raise DiskError where the file is a link into a directory that is missing.
+
+        A checkout that was moved, or a disk that is not mounted: no new file is begun there.
+        """
+        if self._is_link and not self.path.parent.exists():
+            raise DiskError(
+                f"{_CANT_READ}: the link leads into a directory that is missing",
+                details=str(self.path),
+                remedy="bring the directory back, or remove the link",
+            )
+
     @contextmanager
     def _locked(self) -> Iterator[None]:
+        self._check_link()
         with ExitStack() as stack:
             with translate_disk_errors(_CANT_WRITE, self.path):
                 make_private_directory(self.path.parent)
@@ -146,11 +161,25 @@ class MarksFile:
 
     def _parse(self) -> tuple[Parsed, str]:
         stamp = file_stamp(self.path)  # first: what is changed meanwhile has another one
-        return (parse_marks(self._bytes()), stamp) if stamp else (Parsed(Marks()), "")
+        try:
+            content = self._bytes()
+        except FileNotFoundError:
+            self._check_link()
+            return Parsed(Marks()), ""
+        try:
+            return parse_marks(content), stamp
+        except UsageError as error:
+            error.details = error.details or str(self.path)
+            raise
 
     def _bytes(self) -> bytes:
-        with translate_disk_errors(_CANT_READ, self.path):
+        """What is in the file. Raises FileNotFoundError, and DiskError where it can't be read."""
+        try:
             return read_regular_file(self.path, MOST_BYTES + 1)
+        except FileNotFoundError:
+            raise
+        except OSError as error:  # not the same as no file: the marks are there
+            raise disk_error(error, _CANT_READ, self.path) from error
 
     def _is_fresh(self) -> bool:
         try:

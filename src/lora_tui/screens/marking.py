@@ -132,16 +132,17 @@ def set_alias(screen: CacheScreen, model_id: str, name: str) -> None:
             return
         if alias in own:
             _ask(screen, "Remove the alias", f"Remove @{alias} from {_short(name)}?",
-                 partial(screen.lora.writers.remove_alias, alias),
+                 partial(screen.lora.writers.remove_alias, alias, before=model_id),
                  f"@{alias} was removed; {key} sets it again")  # fmt: skip
         elif alias in used:
             _ask(screen, "Move the alias",
                  f"Move @{alias} from {used[alias]} to {_short(name)}?",
-                 partial(screen.lora.writers.move_alias, alias, model_id, name),
+                 partial(screen.lora.writers.move_alias, alias, model_id, name,
+                         before=current[alias].model_id),
                  f"@{alias} moved from {used[alias]} to {_short(name)};"
                  f" {key} on that one moves it back")  # fmt: skip
         else:
-            call = partial(screen.lora.writers.move_alias, alias, model_id, name)
+            call = partial(screen.lora.writers.move_alias, alias, model_id, name, before="")
             said = f"@{alias} is {_short(name)}; {key} and its name remove it"
             _write(screen, call, lambda _: screen.lora.notify(said, title="Alias"))
 
