@@ -76,6 +76,9 @@ def test_aliases_and_tags(synced: Sandbox, run: Run) -> None:
     run("alias", "set", "production", model)
     assert values(run, "download", "@p") == ["@production"]
     assert values(run, "compare", model, "@") == ["@production"]
+    assert values(run, "compare", "@", "production", "@", "p", shell="bash") == ["@production"]
+    assert values(run, "compare", model, "@", shell="bash") == ["@production"]
+    assert values(run, "verify", "@p") == ["@production"]
     assert values(run, "alias", "history", "pro") == ["production"]
     assert values(run, "tag", model, "cust") == ["customer/acme"]
     assert "list" in values(run, "tag", "l")

@@ -158,7 +158,10 @@ def _values(line: _Line, action: argparse.Action, current: str) -> Iterator[tupl
 
         yield from ((key, "") for key in sorted(KEYS))
     elif action.dest == "to" or action.metavar == "DIR":
-        yield DIRECTORIES, ""
+        if current.startswith("@") and line.parser.prog == "lora-tui verify":
+            yield from _aliases(line)
+        else:
+            yield DIRECTORIES, ""
     elif action.dest in ("config", "target") or action.metavar == "FILE":
         if action.dest == "target":
             yield from _models(line, current)
@@ -330,7 +333,7 @@ def _split_for_bash(words: Sequence[str]) -> tuple[list[str], str, int]:
     Bash passes the words as typed, with quotes. It splits them at `:` and `=`, and replaces only
     the part after the last split.
     """
-    *finished, unfinished = words or [""]
+    *finished, unfinished = _with_aliases_whole(words or [""])
     meant: list[str] = []
     is_cut = False
     for word in finished:
@@ -355,6 +358,17 @@ def _split_for_bash(words: Sequence[str]) -> tuple[list[str], str, int]:
         start = meant.pop()
         return meant, start + _unquoted(unfinished, is_open=True), len(start)
     return meant, _unquoted(unfinished, is_open=True), 0
+
+
+def _with_aliases_whole(words: Sequence[str]) -> list[str]:
+    """Join each `@` with what follows: bash passes it as a word, and replaces it all the same."""
+    whole: list[str] = []
+    for word in words:
+        if whole and whole[-1] == "@" and word and not _BASH_BREAKS.fullmatch(word):
+            whole[-1] += word
+        else:
+            whole.append(word)
+    return whole
 
 
 def _unquoted(word: str, *, is_open: bool = False) -> str:

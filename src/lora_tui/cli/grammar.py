@@ -17,7 +17,7 @@ from lora_tui import __version__
 from lora_tui.cli.call import APPLICATION, COMMON_DEFAULTS
 from lora_tui.cli.command import Command
 from lora_tui.cli.command_table import COMMANDS
-from lora_tui.cli.options import FREE_TEXT, positive
+from lora_tui.cli.options import FREE_TEXTS, positive
 from lora_tui.errors import UsageError
 
 TYPE_CHECKING = False
@@ -191,7 +191,7 @@ class _Parser(argparse.ArgumentParser):
             action = self._option_of(word)
             if action is None:
                 place = min(len(others), len(positionals) - 1)
-                if not positionals or positionals[place].metavar != FREE_TEXT:
+                if not positionals or positionals[place].metavar not in FREE_TEXTS:
                     self._refuse(word)
                 self._refuse(word, only_similar=True)
                 others.append(word)

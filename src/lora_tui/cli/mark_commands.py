@@ -8,7 +8,7 @@ from __future__ import annotations
 from argparse import ArgumentParser
 
 from lora_tui.cli.command import Command
-from lora_tui.cli.options import FREE_TEXT, MODEL_HELP
+from lora_tui.cli.options import MODEL_HELP
 
 
 def favorite_options(parser: ArgumentParser) -> None:
@@ -35,7 +35,7 @@ def note_options(parser: ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL", help=MODEL_HELP)
     parser.add_argument(
         "text",
-        metavar=FREE_TEXT,
+        metavar="TEXT",
         nargs="?",
         help="the note; without it $EDITOR opens, or stdin is read if it is no terminal",
     )

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, ArgumentTypeError
 
-FREE_TEXT = "VALUE"
-"""The metavar of an argument that may begin with a dash."""
+FREE_TEXTS = ("VALUE", "TEXT", "QUERY")
+"""The metavars of arguments that may begin with a dash."""
 MODEL_HELP = "the id of a model, the start of one, an exact name, or @ALIAS"
 
 
@@ -377,7 +377,7 @@ def config_options(parser: ArgumentParser) -> None:
     parser.add_argument(
         "value",
         nargs="?",
-        metavar=FREE_TEXT,
+        metavar="VALUE",
         help="the new value; `-` asks for it (for secrets), '' removes the setting",
     )
 

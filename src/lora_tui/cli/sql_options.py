@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from argparse import ArgumentParser
 
-from lora_tui.cli.options import FREE_TEXT, positive, wide_option
+from lora_tui.cli.options import positive, wide_option
 
 
 def sql_options(parser: ArgumentParser) -> None:
@@ -12,7 +12,7 @@ def sql_options(parser: ArgumentParser) -> None:
     parser.add_argument(
         "query",
         nargs="?",
-        metavar=FREE_TEXT,
+        metavar="QUERY",
         help="the query, one SELECT; `-` or nothing reads it from stdin",
     )
     parser.add_argument(
