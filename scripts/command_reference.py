@@ -15,8 +15,8 @@ _INTRODUCTION = """\
 
 `make reference` writes this page from the program's `--help`. Commands print data on stdout and
 messages on stderr. [Troubleshooting](troubleshooting.md) explains the exit codes. MODEL is the id
-of a model, the start of one, or an exact name. Write two hyphens before an argument that begins
-with a hyphen: `lora-tui show -- -name`.
+of a model, the start of one, an exact name, or [an alias](marks.md#aliases) such as `@production`.
+Write two hyphens before an argument that begins with a hyphen: `lora-tui show -- -name`.
 
 ## Words
 
@@ -29,6 +29,9 @@ These words mean the same in commands, screens and pages.
 | rating | 0 to 5 stars, stored by the pipeline; `--sort rating`, `--min-stars` |
 | convergence | how the loss ended, from excellent to poor, or overfit; `--convergence` |
 | second opinion | a check of the whole loss curve, with a suggested rating |
+| mark | your favorite, tag, note or alias of a model, kept on this machine; in the list also: chosen with `space` |
+| view | an order, a search, filters and columns of the list, under a name |
+| column | what is known of a model, under a name |
 | job | one training run on the GPU worker |
 | harvest | turn completed jobs into models |
 | cache | the copy of the rows on this machine, one file per account |

@@ -156,7 +156,8 @@ def _search_option(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--search",
         metavar="TEXT",
-        help="only models with these words in name, dataset or base model, or this start of an id",
+        help="only models with these words in name, dataset, base model, description, your tags,"
+        " notes or aliases, or this start of an id",
     )
 
 
