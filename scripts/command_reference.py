@@ -29,7 +29,7 @@ These words mean the same in commands, screens and pages.
 | rating | 0 to 5 stars, stored by the pipeline; `--sort rating`, `--min-stars` |
 | convergence | how the loss ended, from excellent to poor, or overfit; `--convergence` |
 | second opinion | a check of the whole loss curve, with a suggested rating |
-| mark | your favorite, tag, note or alias of a model, kept on this machine; in the list also: chosen with `space` |
+| mark | your favorite, tag, note or alias of a model; `space` marks for comparing |
 | view | an order, a search, filters and columns of the list, under a name |
 | column | what is known of a model, under a name |
 | job | one training run on the GPU worker |

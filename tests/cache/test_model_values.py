@@ -21,7 +21,7 @@ from lora_tui.cache.model_values import rewrite_values
 from lora_tui.cache.models import ModelQuery, Sort, get_model
 from lora_tui.cache.remote_tables import TABLES, Tally, write_rows
 from lora_tui.cache.runs import get_opinion
-from lora_tui.cache.suggestions import suggest_some
+from lora_tui.cache.suggested_ratings import suggest_some
 from lora_tui.cache.thinning import thin_old_runs
 from lora_tui.cache.weights import delete_weights, get_weight_summary, put_weights
 from lora_tui.clock import microseconds

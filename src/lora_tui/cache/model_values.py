@@ -42,8 +42,8 @@ _INSERT: Final = (
 _TABLE: Final = (
     # figures first: what is behind long texts is slower to read. `broken`: the weights are of the
     # end of a run that ended with losses that are not numbers. `judged`: NULL without a curve, 0
-    # while `suggested_stars` is to be computed (suggestions.py); `facts` is what that depends on
-    # beside the curve
+    # while `suggested_stars` is to be computed (suggested_ratings.py); `facts` is what that depends
+    # on beside the curve
     "CREATE TABLE model_values (n INTEGER PRIMARY KEY, suggested_stars INTEGER, stars INTEGER,"
     " final_loss REAL, last_validation REAL, last_validation_step REAL, best_validation REAL,"
     " best_validation_step REAL, perplexity REAL, cost REAL, duration_hours REAL, size INTEGER,"

@@ -16,7 +16,7 @@ from lora_tui.adapters.inspection import Adapter, read_remote
 from lora_tui.cache import models
 from lora_tui.cache.connection import open_cache, translate_database_errors
 from lora_tui.cache.metadata import Owner, note_email
-from lora_tui.cache.suggestions import TURN, suggest_some
+from lora_tui.cache.suggested_ratings import TURN, suggest_some
 from lora_tui.cache.thinning import thin_if_due
 from lora_tui.cache.transfer_queue import Transfer
 from lora_tui.config.table import Profile

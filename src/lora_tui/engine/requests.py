@@ -21,7 +21,7 @@ from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import open_existing, transaction, translate_database_errors
 from lora_tui.cache.metadata import Owner
 from lora_tui.cache.records import mark_announced, mark_read
-from lora_tui.cache.suggestions import suggest_all
+from lora_tui.cache.suggested_ratings import suggest_all
 from lora_tui.config.demo import profile_from_note
 from lora_tui.config.load import load_preferences, load_profile
 from lora_tui.config.paths import Paths, find_paths

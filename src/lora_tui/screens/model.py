@@ -27,8 +27,8 @@ from lora_tui.opinion import Opinion, compare_with_rating
 from lora_tui.screens.chart_screen import CHART_ACTIONS, CHART_KEYS, Scrolled
 from lora_tui.screens.choose_files import ChooseFilesScreen
 from lora_tui.screens.export_report import ask_for_report
-from lora_tui.screens.marking import mark
 from lora_tui.screens.metrics_screen import METRICS_KEYS, MetricsScreen
+from lora_tui.screens.own_marks import mark
 from lora_tui.screens.snippets import SnippetsScreen
 from lora_tui.widgets.bindings import MARK_KEYS, bound, key_of
 from lora_tui.widgets.charts.metric_charts import MetricCharts
@@ -259,7 +259,7 @@ class ModelScreen(MetricsScreen):
         self.lora.copy("\n".join(lines) + "\n", what="Checksums in the format of sha256sum")
 
     def action_mark(self, what: str) -> None:
-        """See `marking.mark`."""
+        """See `own_marks.mark`."""
         if self._model is not None:
             mark(self, what, self._model)
 

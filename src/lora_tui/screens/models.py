@@ -352,8 +352,8 @@ class ModelsScreen(TableScreen):
             self.lora.download(model.id, model.name)
 
     def action_mark(self, what: str) -> None:
-        """See `marking.mark`: for the models marked in the list, else that under the cursor."""
-        from lora_tui.screens.marking import mark
+        """See `own_marks.mark`: for the models marked in the list, else that under the cursor."""
+        from lora_tui.screens.own_marks import mark
 
         if self.rows.current is not None:
             mark(self, what, self.rows.current, self.rows.marked)

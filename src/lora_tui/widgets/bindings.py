@@ -75,4 +75,4 @@ MARK_KEYS: Final[tuple[BindingType, ...]] = (
         tooltip="Give it an alias such as production, or move one to it",
     ),
 )
-"""Of the screens that show models; `screens/marking.py` has what they do."""
+"""Of the screens that show models; `screens/own_marks.py` has what they do."""
