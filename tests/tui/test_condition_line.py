@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from contextlib import closing
 
+from textual import events
+
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import open_existing, transaction
 from lora_tui.screens.condition_line import completed, completions, error_lines, error_of
-from tests.tui.conftest import Open, screen_text
+from lora_tui.screens.models import ModelsScreen
+from tests.tui.conftest import Open, screen_text, type_at_once, until
 from tests.tui.library import Library
 
 
@@ -36,6 +39,22 @@ async def test_the_list_changes_as_a_condition_is_typed_and_a_wrong_word_is_mark
         await pilot.press("escape")
         assert "37 models" in screen_text(app)
         assert "Rank" not in screen_text(app).splitlines()[1]
+
+
+async def test_a_condition_that_is_pasted_in_lines_or_typed_ahead_is_taken_whole(
+    library: Library, open_app: Open
+) -> None:
+    library.fill()
+    with closing(open_existing(library.path, None)) as db, transaction(db, Topic.MODELS):
+        db.execute("UPDATE model_values SET rank = n")
+    app = open_app()
+    async with app.run_test(size=(100, 30)) as pilot:
+        await pilot.press("f", "shift+tab", "shift+tab")
+        app.post_message(events.Paste("\n rank >= 30\r\n  and rank < 32\n"))
+        await until(pilot, lambda: "2 of 37 models" in screen_text(app))
+        type_at_once(app, "backspace", "backspace", *"35", "enter")
+        await until(pilot, lambda: isinstance(app.screen, ModelsScreen))
+        assert app.screen.list_query.where == "rank >= 30 and rank < 35"
 
 
 def test_names_are_completed_where_the_cursor_is_and_not_inside_of_quotes() -> None:

@@ -16,7 +16,7 @@ from lora_tui.cache.connection import open_existing, transaction
 from lora_tui.cache.model_query import ModelQuery
 from lora_tui.cache.sorted_models import SortedModels, sort_models
 from lora_tui.screens import slow_order
-from tests.tui.conftest import Open, screen_text, until
+from tests.tui.conftest import Open, screen_text, toasts, until
 from tests.tui.library import Library
 
 SIZE = (100, 24)
@@ -100,5 +100,35 @@ async def test_many_models_are_sorted_in_a_thread_and_escape_or_another_order_ca
         app.poll_cache()
         await pilot.pause()
         assert ranks(app) == ["148", "144", "140"]  # the list stays until it is sorted again
+        await pilot.press("s", *"alpha", "enter")
+        assert "sorting 37 models by alpha…" in title(app)
+        await pilot.press("escape")  # the order of before, of the cache as it is now
         may_go_on.set()
         await until(pilot, lambda: ranks(app)[0] == "1000")
+
+
+async def test_a_cancelled_sort_ends_at_once_without_a_word(
+    ranked: Library, open_app: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sorted_models, "QUICKLY_SORTED", 5)
+    begun, ended = threading.Event(), threading.Event()
+
+    def endless(db: sqlite3.Connection, query: ModelQuery) -> SortedModels:
+        begun.set()
+        try:
+            numbers = "WITH RECURSIVE c(n) AS (VALUES (1) UNION ALL SELECT n FROM c)"
+            db.execute(f"{numbers} SELECT max(n) FROM c").fetchone()
+        finally:
+            ended.set()
+        return sort_models(db, query)
+
+    monkeypatch.setattr(slow_order, "sort_models", endless)
+    app = open_app()
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press("s", *"rank", "enter")
+        await until(pilot, begun.is_set)
+        await pilot.pause()
+        await pilot.press("escape")
+        await until(pilot, ended.is_set)
+        assert "Date, newest first" in title(app)
+        assert not toasts(app)

@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from lora_tui.cache.condition_tokens import LONGEST
 from lora_tui.cache.model_query import ModelQuery, Sort
 from lora_tui.errors import NotFoundError, UsageError
+from lora_tui.views import saved
 from lora_tui.views.query_json import query_data, query_of
 from lora_tui.views.saved import (
     SavedView,
@@ -41,6 +43,27 @@ def test_every_part_of_a_query_is_kept() -> None:
     assert all(value != usual for value, usual in zip(QUERY, ModelQuery(), strict=True))
     assert query_of(json.loads(json.dumps(query_data(QUERY)))) == QUERY
     assert query_data(ModelQuery()) == {}
+
+
+def test_a_long_condition_is_kept_with_its_blanks_and_a_hostile_one_is_neutralised(
+    tmp_path: Path,
+) -> None:
+    where = 'name = "a  b" or ' + " or ".join(f"rank = {n}" for n in range(280))
+    query = ModelQuery(where=where.ljust(LONGEST))
+    save_view(tmp_path / "views.json", SavedView("long", query))
+    assert find_view(tmp_path / "views.json", "long").query == query
+    assert query_of({"where": "rank\n>\x1b[31m 8"}).where == "rank >[31m 8"
+
+
+def test_views_that_would_be_too_large_to_be_read_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(saved, "_LARGEST", 500)
+    path = tmp_path / "views.json"
+    save_view(path, SavedView("first", QUERY))
+    with pytest.raises(UsageError, match="would take more than"):
+        save_view(path, SavedView("second", QUERY))
+    assert [view.name for view in read_views(path).views] == ["first"]
 
 
 @pytest.mark.parametrize("data", [None, [], "x", {"sort": 3, "min_stars": "a", "created_from": []}])

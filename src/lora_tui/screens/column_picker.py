@@ -42,7 +42,7 @@ class ColumnPicker(ListForm[str | None]):
     def compose(self) -> ComposeResult:
         """A line to type into, and the columns that match."""
         yield Dialog(
-            TypedLine(bindings=self.BINDINGS),
+            TypedLine(self.BINDINGS),
             OptionList(markup=False),
             title=self._title,
             keys=[("dialog.keep", "chooses"), ("dialog.undo", "closes")],

@@ -55,7 +55,7 @@ class ColumnScreen(ChecklistScreen[tuple[str, ...]]):
         """One line per column."""
         yield Dialog(
             Label(self._mode(), id="columns-mode", classes="dialog-heading"),
-            TypedLine(id="typed", bindings=self.BINDINGS),
+            TypedLine(self.BINDINGS, id="typed"),
             OptionList(*(Option(column.label) for column in self._shown)),
             title="Columns",
             keys=[

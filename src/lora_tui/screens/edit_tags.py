@@ -18,6 +18,7 @@ from lora_tui.tui.base_screen import Modal
 from lora_tui.widgets.bindings import bound
 from lora_tui.widgets.cells import fit, normalize_width
 from lora_tui.widgets.forms import Dialog
+from lora_tui.widgets.text_line import TextLine
 
 _OFFERED: Final = 60
 """Tags that are offered at most."""
@@ -49,7 +50,7 @@ class EditTagsScreen(Modal[TagChange | None]):
         """The words; below them the tags in use, or what is wrong."""
         yield Dialog(
             Static(self._note, markup=False, classes="dialog-heading"),
-            Input(
+            TextLine(
                 "".join(f"{tag} " for tag in self._before),
                 placeholder="words: letters, digits, dots and - _ /",
                 compact=True,

@@ -91,6 +91,8 @@ class FilterScreen(Modal[None], Generic[Query]):
         self._sections = sections
         self._at = 0
         self._shown: tuple[Choice, ...] = ()
+        self._narrowed_by = ""
+        """The text of the line that the choices follow."""
         self._ascii_only = False
 
     def compose(self) -> ComposeResult:
@@ -102,7 +104,7 @@ class FilterScreen(Modal[None], Generic[Query]):
             Horizontal(
                 sections,
                 Vertical(
-                    TypedLine(id="filter-typed"),
+                    TypedLine(self.BINDINGS, id="filter-typed"),
                     Label(id="filter-error", markup=False),
                     OptionList(id="filter-choices", markup=False),
                     Label(id="filter-hint", markup=False),
@@ -128,7 +130,8 @@ class FilterScreen(Modal[None], Generic[Query]):
         self.call_after_refresh(self.while_alive(self._draw))
 
     def action_keep(self) -> None:
-        """Close; the list shows the result already."""
+        """Close; the list shows the result."""
+        self.narrow()
         self.dismiss(None)
 
     def action_restore(self) -> None:
@@ -141,6 +144,7 @@ class FilterScreen(Modal[None], Generic[Query]):
 
         In a condition the key to the next one completes the name of a column first.
         """
+        self.narrow()
         place = self._choices.highlighted or 0
         if by > 0 and self._is_condition and self._typed.value and place < len(self._shown):
             self._complete(self._shown[place])
@@ -149,6 +153,7 @@ class FilterScreen(Modal[None], Generic[Query]):
 
     def action_cursor(self, lines: int) -> None:
         """Move by `lines`."""
+        self.narrow()
         if lines > 0:
             self._choices.action_cursor_down()
         else:
@@ -156,6 +161,7 @@ class FilterScreen(Modal[None], Generic[Query]):
 
     def action_page(self, pages: int) -> None:
         """Move by a page."""
+        self.narrow()
         if pages > 0:
             self._choices.action_page_down()  # type: ignore[no-untyped-call]
         else:
@@ -163,6 +169,7 @@ class FilterScreen(Modal[None], Generic[Query]):
 
     def action_choose(self) -> None:
         """Select or deselect the choice under the cursor."""
+        self.narrow()
         index = self._choices.highlighted
         if index is not None and index < len(self._shown):
             self._toggle(self._shown[index])
@@ -204,7 +211,11 @@ class FilterScreen(Modal[None], Generic[Query]):
             self._toggle(self._shown[event.option_index])
 
     @on(Input.Changed)
-    def _typed_on(self) -> None:
+    def narrow(self) -> None:
+        """Follow what is typed. Actions call it first, as in `ListForm`."""
+        if self._typed.value == self._narrowed_by:
+            return
+        self._narrowed_by = self._typed.value
         if self._is_condition:
             self._check_condition()
         elif self._section.typing is Typing.DAYS:
@@ -227,6 +238,7 @@ class FilterScreen(Modal[None], Generic[Query]):
             if custom
             else ""
         )
+        self._typed.takes_letters = True
         self._typed.takes_all = typing is Typing.CONDITION
         self._typed.cursor_position = len(self._typed.value)
         self._typed.placeholder = _PLACEHOLDERS[typing]
@@ -240,8 +252,8 @@ class FilterScreen(Modal[None], Generic[Query]):
         self.set_focus(self._typed if typing else self._choices)
 
     def _write(self, text: str) -> None:
-        with self.prevent(Input.Changed):
-            self._typed.value = text
+        self._narrowed_by = text
+        self._typed.value = text
 
     def _check_condition(self) -> None:
         """Show what is wrong with the condition; the list changes once nothing is."""

@@ -33,6 +33,7 @@ from lora_tui.views.words import query_text
 from lora_tui.widgets.bindings import bound, key_of
 from lora_tui.widgets.cells import fit
 from lora_tui.widgets.forms import Dialog
+from lora_tui.widgets.text_line import TextLine
 
 if TYPE_CHECKING:
     from lora_tui.tui.base_screen import CacheScreen
@@ -127,7 +128,7 @@ class SavedViewsMenu(ListForm[SavedView | None]):
         yield Dialog(
             OptionList(markup=False),
             Label(markup=False, id="view-hint", classes="dialog-heading"),
-            Input(
+            TextLine(
                 id="view-name",
                 compact=True,
                 select_on_focus=False,

@@ -17,6 +17,7 @@ from lora_tui.tui.base_screen import Modal
 from lora_tui.widgets.bindings import bound, key_of
 from lora_tui.widgets.cells import fit
 from lora_tui.widgets.forms import Dialog
+from lora_tui.widgets.text_line import TextLine
 
 _WIDTH = 56
 _FIRST: Final = "production"
@@ -48,7 +49,7 @@ class SetAliasScreen(Modal[str | None]):
         yield Dialog(
             Static(self._fitted(f"{self._name}: {has or 'no alias'}"), markup=False,
                    classes="dialog-heading"),
-            Input(
+            TextLine(
                 placeholder=f"type a name, or {key} takes one of those below",
                 compact=True,
                 select_on_focus=False,

@@ -51,7 +51,7 @@ class SortMenu(ListForm[str | None]):
     def compose(self) -> ComposeResult:
         """One line per order; the current one is marked."""
         yield Dialog(
-            TypedLine(id="typed", bindings=self.BINDINGS),
+            TypedLine(self.BINDINGS, id="typed"),
             OptionList(*(Option(self._line(sort)) for sort in self._shown), markup=False),
             title="Sort by",
             note="choose again to reverse",

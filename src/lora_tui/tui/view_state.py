@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from lora_tui.cache.job_query import JobSort
 from lora_tui.cache.model_query import ModelQuery, Sort
-from lora_tui.files import disk_error, write_private_file
+from lora_tui.files import disk_error, read_regular_file, write_private_file
 from lora_tui.json_values import mapping, parse_json
 
 if TYPE_CHECKING:
     from lora_tui.views.saved import SavedView
 
+_LARGEST: Final = 1_000_000
+"""Bytes; a larger file is none of ours."""
 _NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 
 
@@ -109,7 +111,7 @@ class ViewMemory:
 def _read(path: Path) -> ViewState:
     """The state in the file; defaults for what is missing or damaged."""
     try:
-        data = parse_json(path.read_text(encoding="utf-8"))
+        data = parse_json(read_regular_file(path, _LARGEST))
     except (OSError, ValueError, RecursionError):
         return ViewState()
     return _parsed(data) if isinstance(data, dict) else ViewState()

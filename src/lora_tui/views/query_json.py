@@ -32,14 +32,14 @@ def query_of(data: object) -> ModelQuery:
         reverse=found.get("reverse") is True,
         search=text_in(found, "search"),
         convergences=frozenset(texts_of(found.get("convergences"))),
-        min_stars=least if isinstance(least, int) and 0 <= least <= 5 else 0,
+        min_stars=least if type(least) is int and 0 <= least <= 5 else 0,
         dataset=text_in(found, "dataset"),
         preset=text_in(found, "preset"),
         base_model=text_in(found, "base_model"),
         created_from=parse_timestamp(found.get("created_from")),
         created_before=parse_timestamp(found.get("created_before")),
         downloaded=downloaded if isinstance(downloaded, bool) else None,
-        where=text_in(found, "where"),
+        where=_condition_in(found),
     )
 
 
@@ -59,6 +59,18 @@ def text_in(data: Mapping[str, Any], key: str) -> str:
     """The text under a key; empty where there is none."""
     value = data.get(key)
     return terminal_safe(value) if isinstance(value, str) else ""
+
+
+def _condition_in(data: Mapping[str, Any]) -> str:
+    """The condition with its blanks, which may count in a quoted text."""
+    value = data.get("where")
+    if not isinstance(value, str) or not value:
+        return ""
+    from lora_tui.cache.condition_tokens import LONGEST  # late: seldom needed
+
+    safe = terminal_safe(value, limit=LONGEST)
+    blanks_only = value.split() == safe.split()
+    return "".join(" " if it.isspace() else it for it in value) if blanks_only else safe
 
 
 def texts_of(value: object) -> tuple[str, ...]:

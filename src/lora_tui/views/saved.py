@@ -28,7 +28,7 @@ WITH_A_KEY: Final = 9
 LONGEST_NAME: Final = 60
 _CURVE: Final = "curve"
 """A column of the table that is no value of a model."""
-_LARGEST: Final = 1_000_000
+_LARGEST: Final = 10_000_000
 """Bytes; a larger file is none of ours."""
 _MOST_VIEWS: Final = 200
 
@@ -78,12 +78,12 @@ def read_views(path: Path) -> Views:
     """
     with _explained(path, "read"):
         try:
-            _entries(path)
+            entries = _entries(path)
         except FileNotFoundError:
             return Views()
         except ValueError:
             return Views(kept=_keep_damaged(path))
-        return Views(tuple(_view_of(entry) for entry in _entries(path)))
+        return Views(tuple(_view_of(entry) for entry in entries))
 
 
 def find_view(path: Path, name: str) -> SavedView:
@@ -98,7 +98,8 @@ def find_view(path: Path, name: str) -> SavedView:
 def save_view(path: Path, view: SavedView) -> bool:
     """Add the view, or replace the one of its name, which it returns.
 
-    Raises UsageError for a name that can't be one, DiskError, InUseError.
+    Raises UsageError for a name that can't be one, or for too many or too large views; DiskError,
+    InUseError.
     """
     named = view._replace(name=checked_name(view.name))
     replaced: list[bool] = []
@@ -236,7 +237,13 @@ def _change(path: Path, change: Callable[[list[dict[str, Any]]], None]) -> None:
                 set_aside(path)
                 entries = []
             change(entries)
-            write_private_file(path, json_text({"views": entries}, indent=1) + "\n")
+            text = json_text({"views": entries}, indent=1) + "\n"
+            if len(text) > _LARGEST:
+                raise UsageError(
+                    "The saved views would take more than 10 MB",
+                    remedy="delete one with `lora-tui view delete NAME`",
+                )
+            write_private_file(path, text)
 
 
 def _place_of(entries: Sequence[Mapping[str, Any]], name: str) -> int:

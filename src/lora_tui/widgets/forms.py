@@ -16,6 +16,7 @@ from textual.widgets import Input, Label, Static
 from lora_tui.config.keys import keys_of
 from lora_tui.widgets.bindings import key_of, moved_keys
 from lora_tui.widgets.cells import normalize_width
+from lora_tui.widgets.text_line import TextLine
 
 
 class Dialog(Vertical):
@@ -44,18 +45,20 @@ class Dialog(Vertical):
 _EDITING = frozenset({"left", "right", "home", "end", "delete", "backspace"})
 
 
-class TypedLine(Input):
+class TypedLine(TextLine):
     """The line that narrows a list below it; the space bar selects instead of typing a blank.
 
-    With the bindings of its screen it runs them itself, in the order of the keys: of a quick
-    `rank space` the application would handle the second key before the first is typed.
+    It runs the bindings of its screen itself, in the order of the keys: of a quick `rank space`
+    the application would handle the second key before the first is typed.
     """
 
-    def __init__(self, *, id: str | None = None, bindings: Iterable[BindingType] = ()) -> None:
+    def __init__(self, bindings: Iterable[BindingType], *, id: str | None = None) -> None:
         """`bindings`: made by `bound`; letters among their keys are typed after other letters."""
         super().__init__(id=id, compact=True, select_on_focus=False, placeholder="type to narrow")
         self._bound = [binding for binding in bindings if isinstance(binding, Binding)]
         self._actions: dict[str, str] = {}
+        self.takes_letters = False
+        """Whether a first letter is typed too, where it is the key of an action."""
         self.takes_all = False
         """Whether blanks are typed too, and the keys of a line of text move in it."""
 
@@ -70,21 +73,22 @@ class TypedLine(Input):
 
     def check_consume_key(self, key: str, character: str | None) -> bool:
         """Whether the key is handled here."""
-        if self._bound:
-            return key in self._actions or super().check_consume_key(key, character)
-        if self.takes_all and key in _EDITING:
-            return True
-        return (self.takes_all or key != "space") and super().check_consume_key(key, character)
+        return key in self._actions or super().check_consume_key(key, character)
 
     async def _on_key(self, event: events.Key) -> None:
-        is_letter = event.is_printable and event.key != "space"
         action = self._actions.get(event.key)
-        if action is None or (is_letter and self.value):
+        if action is None or self._is_text(event):
             await super()._on_key(event)
             return
         event.stop()
         event.prevent_default()
         await self.screen.run_action(action)
+
+    def _is_text(self, event: events.Key) -> bool:
+        if self.takes_all:
+            return event.is_printable or event.key in _EDITING
+        is_letter = event.is_printable and event.key != "space"
+        return is_letter and (self.takes_letters or bool(self.value))
 
 
 class FieldState(Enum):

@@ -15,11 +15,12 @@ from textual.message import Message
 from textual.widgets import Input, Label
 
 from lora_tui.widgets.bindings import bound
+from lora_tui.widgets.text_line import TextLine
 
 _RETRY_SECONDS: Final = 0.01
 
 
-class SearchInput(Input):
+class SearchInput(TextLine):
     """The input, with its keys in the key bar."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
