@@ -20,6 +20,7 @@ from lora_tui.screens.effect import EffectScreen
 from lora_tui.screens.model import ModelScreen
 from lora_tui.screens.models import ModelsScreen
 from lora_tui.widgets.charts.scatter_chart import ScatterChart
+from lora_tui.widgets.forms import TypedLine
 from tests.tui.conftest import Open, screen_text, toasts, until
 from tests.tui.library import HOSTILE_NAMES, Library, identifier, model_row
 from tests.tui.test_snapshots import Compare
@@ -156,7 +157,14 @@ async def test_columns_are_chosen_by_typing_and_kept_for_the_next_time(
         assert "best validation loss by learning rate (log)" not in screen_text(app)
         await pilot.press("y", *"learning", "enter")
         assert "learning_rate is on the other axis already" in toasts(app)[-1]
-        await pilot.press("y", *"preset")
+        await pilot.press("y")
+        picker = app.screen
+        assert isinstance(picker, ColumnPicker)
+        picker.query_one(TypedLine).value = "loss"
+        picker.action_cursor(1)  # before the form is told of the letters
+        await settled(pilot)
+        assert picker.query_one(OptionList).highlighted == 1
+        await pilot.press("escape", "y", *"preset")
         assert app.screen.query_one(OptionList).option_count == 0  # no number
         await pilot.press("enter", "escape")
         assert isinstance(app.screen, EffectScreen)

@@ -189,7 +189,7 @@ PLACES: Final[Mapping[str, tuple[str, ...]]] = {
         *("app.", "screen.", "effect.", "chart.read_right", "chart.read_left", *_MOVING),
         *("list.open", "list.page_down", "list.page_up"),
     ),
-    "the column menu": ("dialog.keep", "dialog.undo", *_MOVING),
+    "the column menu": ("dialog.undo", "list.open", "list.page_down", "list.page_up", *_MOVING),
     "the costs": ("app.", "screen.", "list.", "costs."),
     "the leaderboard": ("app.", "screen.", "list.", "leaderboard."),
     "the table of compared models": (

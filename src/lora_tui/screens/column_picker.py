@@ -9,7 +9,7 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.content import Content
-from textual.widgets import Input, OptionList
+from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
 from lora_tui.cache.model_columns import ModelColumn
@@ -27,8 +27,11 @@ class ColumnPicker(ListForm[str | None]):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         bound("dialog.undo", "dismiss(None)", "Close", show=False),
+        bound("list.open", "choose", "Choose", show=False),
         bound("list.down", "cursor(1)", "Next", show=False),
         bound("list.up", "cursor(-1)", "Previous", show=False),
+        bound("list.page_down", "page(1)", "Next page", show=False),
+        bound("list.page_up", "page(-1)", "Previous page", show=False),
     ]
 
     def __init__(
@@ -45,21 +48,18 @@ class ColumnPicker(ListForm[str | None]):
             TypedLine(self.BINDINGS),
             OptionList(markup=False),
             title=self._title,
-            keys=[("dialog.keep", "chooses"), ("dialog.undo", "closes")],
+            keys=[("list.open", "chooses"), ("dialog.undo", "closes")],
         )
 
     def on_mount(self) -> None:
         """All columns; the cursor is at the current one."""
-        self._list_matches("")
+        self.list_matches("")
         self.query_one(OptionList).can_focus = False
         self.query_one(TypedLine).focus()
 
-    @on(Input.Changed)
-    def _typed(self, event: Input.Changed) -> None:
-        self._list_matches(event.value)
-
-    @on(Input.Submitted)
-    def _entered(self) -> None:
+    def action_choose(self) -> None:
+        """Answer the column under the cursor."""
+        self.narrow()
         place = self.query_one(OptionList).highlighted
         if place is not None:
             self.dismiss(self._shown[place])
@@ -68,10 +68,9 @@ class ColumnPicker(ListForm[str | None]):
     def _chosen(self, event: OptionList.OptionSelected) -> None:
         self.dismiss(self._shown[event.option_index])
 
-    def _list_matches(self, typed: str) -> None:
-        wanted = letters(typed)
+    def list_matches(self, wanted: str) -> None:
+        """See `ListForm.list_matches`; a name that begins so comes before one that contains it."""
         found = [column for column in self._columns if _matches(column, wanted)]
-        # a name that begins so comes before one that only contains it
         found.sort(key=lambda column: not letters(column.name).startswith(wanted))
         self._shown = [column.name for column in found]
         options = [

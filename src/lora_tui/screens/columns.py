@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
-from textual import events, on
+from textual import events
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.content import Content
-from textual.widgets import Input, Label, OptionList
+from textual.widgets import Label, OptionList
 from textual.widgets.option_list import Option
 
 from lora_tui.screens.checklist import CHECKLIST_KEYS, ChecklistScreen
@@ -47,7 +47,6 @@ class ColumnScreen(ChecklistScreen[tuple[str, ...]]):
         self._choices: list[Column[Any]] = list(columns.all_columns[1:])  # the first always shows
         self._shown = self._choices
         """Those that contain what was typed."""
-        self._narrowed_by = ""
         self._best = frozenset(shown)
         self._chosen: set[str] | None = set(before) or None
 
@@ -75,13 +74,8 @@ class ColumnScreen(ChecklistScreen[tuple[str, ...]]):
         """Draw the lines in their new width."""
         self.call_after_refresh(self.while_alive(self._draw))
 
-    @on(Input.Changed)
-    def narrow(self) -> None:
-        """See `ListForm.narrow`."""
-        typed = self.query_one(TypedLine).value
-        if typed == self._narrowed_by:
-            return
-        self._narrowed_by, wanted = typed, letters(typed)
+    def list_matches(self, wanted: str) -> None:
+        """See `ListForm.list_matches`."""
         self._shown = [
             column
             for column in self._choices

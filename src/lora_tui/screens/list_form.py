@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from textual.widgets import OptionList
+from textual import on
+from textual.widgets import Input, OptionList
 
 from lora_tui.tui.base_screen import Answer, Modal
+from lora_tui.widgets.forms import TypedLine
 
 
 def letters(text: str) -> str:
@@ -13,13 +15,26 @@ def letters(text: str) -> str:
 
 
 class ListForm(Modal[Answer]):
-    """Put `list.down` and `list.up` with `cursor(1)` and `cursor(-1)` into BINDINGS."""
+    """Put `list.down` and `list.up` with `cursor(1)` and `cursor(-1)` into BINDINGS.
 
+    A form with a TypedLine is narrowed by it: see `list_matches`.
+    """
+
+    _narrowed_by = ""
+
+    @on(Input.Changed)
     def narrow(self) -> None:
-        """Show what contains the typed letters, in a form that is narrowed by typing.
+        """List what matches the letters of the TypedLine, if there is one and they have changed.
 
         Actions call it first: the message of the change may come after the next key.
         """
+        for line in self.query(TypedLine):
+            if line.value != self._narrowed_by:
+                self._narrowed_by = line.value
+                self.list_matches(letters(line.value))
+
+    def list_matches(self, wanted: str) -> None:
+        """List what has these `letters` in it, in a form that is narrowed by typing."""
 
     def action_cursor(self, lines: int) -> None:
         """Move the cursor of the list down (1) or up (-1)."""

@@ -9,7 +9,7 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.content import Content
-from textual.widgets import Input, OptionList
+from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
 from lora_tui.screens.list_form import ListForm, letters
@@ -46,7 +46,6 @@ class SortMenu(ListForm[str | None]):
         self._current, self._reverse = current, reverse
         self._orders = orders
         self._shown = list(orders)
-        self._narrowed_by = ""
 
     def compose(self) -> ComposeResult:
         """One line per order; the current one is marked."""
@@ -73,13 +72,8 @@ class SortMenu(ListForm[str | None]):
         if place is not None:
             self.dismiss(self._shown[place])
 
-    @on(Input.Changed)
-    def narrow(self) -> None:
-        """See `ListForm.narrow`."""
-        typed = self.query_one(TypedLine).value
-        if typed == self._narrowed_by:
-            return
-        self._narrowed_by, wanted = typed, letters(typed)
+    def list_matches(self, wanted: str) -> None:
+        """See `ListForm.list_matches`."""
         self._shown = [
             sort
             for sort, (words, _) in self._orders.items()
