@@ -79,6 +79,7 @@ async def test_the_table_ranks_marks_sorts_compares_and_exports(
     async with app.run_test(size=(160, 48)) as pilot:
         text = await opened(app, pilot)
         assert numbers(text) == ["2", "4", "7", "1", "8", "6", "3", "5"]
+        assert "best first" in text
         assert "Model 2 has the best last validation loss: 0.6100." in text
         assert "Model 5 has no validation loss" in text.replace("\n", " ")
         assert "0.6100*" in text
@@ -101,3 +102,15 @@ async def test_the_table_ranks_marks_sorts_compares_and_exports(
         await until(pilot, lambda: isinstance(app.screen, ModelScreen))
     (_, report) = next(asked[1:] for asked in writers.asked if asked[0] == "save_text")
     assert report.startswith("# Comparison of 8 models")
+
+
+async def test_models_that_no_loss_ranks_are_not_called_the_best_first(
+    library: Library, open_app: Open
+) -> None:
+    library.fill(count=len(LOSSES))
+    app = open_app()
+    async with app.run_test(size=(100, 30)) as pilot:
+        text = await opened(app, pilot)
+        assert "losses can't be compared" in text
+        assert "best first" not in text
+        assert numbers(text) == sorted(numbers(text))

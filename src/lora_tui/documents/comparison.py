@@ -13,6 +13,7 @@ from lora_tui.documents.model_report import read_losses
 from lora_tui.domain import CurvePoint, Model
 from lora_tui.opinion import Opinion
 from lora_tui.reports import MAX_COMPARED
+from lora_tui.reports.best import ranking
 from lora_tui.reports.compare import Comparison, compare_models
 from lora_tui.reports.compared_markdown import comparison_markdown
 from lora_tui.reports.model_table import best_first
@@ -32,6 +33,11 @@ class Compared:
         if len(self.comparison.models) <= MAX_COMPARED:
             return list(range(len(self.comparison.models)))
         return best_first(self.comparison, self.opinions)
+
+    @property
+    def is_ranked(self) -> bool:
+        """Whether `order` has the best first: losses of different datasets rank nothing."""
+        return bool(ranking(self.comparison.models, self.opinions).order)
 
 
 def read_comparison(db: sqlite3.Connection, model_ids: Sequence[str]) -> Compared:

@@ -86,7 +86,7 @@ class ColumnPicker(ListForm[str | None]):
             options.insert(0, Option(Content.styled(self._none, "$secondary")))
         listing = self.query_one(OptionList)
         listing.clear_options()
-        listing.add_options(options)
+        listing.add_options(options or [Option("No column has these letters", disabled=True)])
         if self._shown:
             is_listed = not wanted and self._current in self._shown
             listing.highlighted = self._shown.index(self._current) if is_listed else 0

@@ -60,9 +60,9 @@ class CompareTableScreen(ListScreen[int]):
     """The table, read in a thread; a row is the index of its model."""
 
     ABOUT = (
-        "Many compared models, the best first. The best of each column has a star; losses of"
-        " different datasets or base models are not ranked. Up to six marked ones have their curves"
-        " drawn."
+        "Many compared models, the best first where losses rank them. The best of each column has a"
+        " star; losses of different datasets or base models are not ranked. Up to six marked ones"
+        " have their curves drawn."
     )
     CSS_PATH = ["list_screen.tcss", "compare_table.tcss"]  # noqa: RUF012 - Textual's own
     HEADING = "Compare"
@@ -268,7 +268,8 @@ class CompareTableScreen(ListScreen[int]):
         gone = len(self._ids) - len(compared.comparison.models)
         models = formats.counted(len(compared.comparison.models), "model")
         title.detail = f"{models}, {gone} not found" if gone else models
-        by = "best first" if self._sorted is None else f"by {self._sorted.lower()}"
+        first = "best first" if compared.is_ranked else "as in the list"
+        by = first if self._sorted is None else f"by {self._sorted.lower()}"
         title.aside = f"{by}, reversed" if self._reverse else by
         said = [f"{len(self._marked)} of {MAX_COMPARED} marked"] if self._marked else []
         hidden = len(self._columns) - len(layout.columns)

@@ -48,6 +48,8 @@ def condition_columns(query: ModelQuery) -> tuple[str, ...]:
     return tuple(column.name for column in parse(query.where).columns)
 
 
+_MOST_WORDS: Final = 300
+"""Characters of what was searched, so that the line below stays on the screen."""
 LAST_VIEW: Final = "Last view"
 """Where a search and filters are from that the last run has left."""
 
@@ -106,7 +108,7 @@ def show_empty_state(
 
         panel.show_message(
             "No matching models",
-            query_text(query),
+            fit(query_text(query), _MOST_WORDS).rstrip(),
             f"{key_of(app, 'models.reset')} clears {_cleared(query)}",
         )
     elif explain_missing_sync(

@@ -81,7 +81,8 @@ class SortMenu(ListForm[str | None]):
         ]
         listing = self.query_one(OptionList)
         listing.clear_options()
-        listing.add_options([Option(self._line(sort)) for sort in self._shown])
+        nothing = [Option("  No order has these letters", disabled=True)]
+        listing.add_options([Option(self._line(sort)) for sort in self._shown] or nothing)
         current = self._shown.index(self._current) if self._current in self._shown else 0
         listing.highlighted = (0 if wanted else current) if self._shown else None
 
