@@ -6,11 +6,14 @@ import csv
 import io
 import json
 import os
+import shutil
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from lora_tui.cache.connection import open_cache, transaction
 from lora_tui.cache.model_columns import MODEL_COLUMNS
 from lora_tui.sandbox import Sandbox
 from lora_tui.text import cell_width
@@ -142,3 +145,24 @@ def test_the_table_fits_a_terminal_and_keeps_what_was_asked_for(synced: object, 
     terminal = open_terminal(many, dict(os.environ), size=(80, 24))
     assert terminal.end() == 0
     assert "RANK; --wide shows all." in bytes(terminal.written).decode()
+
+
+def test_what_changes_outside_of_a_sync_is_looked_for(synced: object, run: Run) -> None:
+    first = run("list", "--json", "--where", "size is known").data["models"][0]["id"]
+    directory = Path(run("download", first).out.strip())
+    query = "select count(*) from models where downloaded"
+    assert run("sql", "--csv", query).out.split() == ["count(*)", "1"]
+    shutil.rmtree(directory)
+    assert run("sql", "--csv", query).out.split() == ["count(*)", "0"]
+    assert "No matching models" in run("leaderboard", "--where", "downloaded").err
+
+    (cache,) = Path(os.environ["LORA_TUI_HOME"]).glob("cache/*.sqlite3")
+    with closing(open_cache(cache)) as db, transaction(db):
+        db.execute("UPDATE model_values SET judged = 0 WHERE judged = 1")
+    for words in (
+        ["list", "--sort", "suggested_stars", "--csv"],
+        ["leaderboard", "--where", "suggested_stars > 3"],
+        ["sql", "SELECT * FROM models"],
+    ):
+        assert "suggested ratings are not computed yet" in run(*words).err
+    assert "not computed" not in run("list", "--where", "stars > 3").err

@@ -52,6 +52,12 @@ def suggest_some(db: sqlite3.Connection, seconds: float = TURN) -> int:
     return len(found)
 
 
+def count_missing(db: sqlite3.Connection) -> int:
+    """How many models have a suggested rating that is still to be computed."""
+    sql = "SELECT count(*) FROM model_values INDEXED BY model_values_unjudged WHERE judged = 0"
+    return int(db.execute(sql).fetchone()[0])
+
+
 def suggest_all(db: sqlite3.Connection, check_stop: Callable[[], None]) -> None:
     """Compute all suggested ratings that are missing, a turn after the other.
 

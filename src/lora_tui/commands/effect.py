@@ -10,6 +10,7 @@ from lora_tui.cache import metadata
 from lora_tui.cache.effect_runs import FoundRuns, Question, question_of, read_runs, variable_of
 from lora_tui.cache.model_query import ModelQuery
 from lora_tui.commands.context import CACHE_REBUILT, Context
+from lora_tui.commands.due_values import check_used
 from lora_tui.commands.style import style_of, table_width_of, width_of
 from lora_tui.commands.table import Column, sentence_lines, table_lines
 from lora_tui.reports.effect import Effect, effect_of
@@ -35,6 +36,7 @@ def show_effect(context: Context) -> None:
     question = question_of(arguments.x, arguments.y, arguments.by)
     query = ModelQuery(search=arguments.search or "", where=arguments.where or "")
     with context.cache() as db:
+        check_used(context, db, query, filter(None, question))
         found = read_runs(db, query, question)
         state = metadata.get_sync_state(db)
     by = variable_of(question.by) if question.by else None

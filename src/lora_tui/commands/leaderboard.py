@@ -9,6 +9,7 @@ from lora_tui import clock, formats
 from lora_tui.cache import metadata
 from lora_tui.cache.models import ModelQuery
 from lora_tui.commands.context import CACHE_REBUILT, Context
+from lora_tui.commands.due_values import check_used
 from lora_tui.commands.style import table_width_of, width_of
 from lora_tui.commands.table import Column, sentence_lines, table_lines
 from lora_tui.documents.leaderboard import read_boards
@@ -39,6 +40,7 @@ def show_leaderboard(context: Context) -> None:
         )
     query = _query(context)
     with context.cache() as db:
+        check_used(context, db, query)
         boards, unknown = read_boards(db, limit, query)
         state = metadata.get_sync_state(db)
     if state.rebuilt:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from lora_tui import clock, formats
 from lora_tui.cache import metadata, models
-from lora_tui.cache.models import ModelQuery, ModelSummary, Sort
+from lora_tui.cache.model_query import ModelQuery, Sort, is_indexed
+from lora_tui.cache.models import ModelSummary
 from lora_tui.commands.context import CACHE_REBUILT, Context
 from lora_tui.commands.table import Column, table_lines
 from lora_tui.errors import UsageError
@@ -53,10 +54,10 @@ def list_models(context: Context) -> None:
     limit, page = arguments.limit, arguments.page
     offset = (page - 1) * limit
     with context.cache() as db:
-        if query.downloaded is not None or _names_downloaded(query, columns):
-            from lora_tui.library.disk_check import check_presence  # late: seldom needed
+        if columns or query.where or query.downloaded is not None or not is_indexed(query.sort):
+            from lora_tui.commands.due_values import check_used  # late: seldom needed
 
-            check_presence(db)
+            check_used(context, db, query, columns)
         total = models.count_models(db, query)
         as_of = metadata.models_as_of(db)
         rebuilt = metadata.is_rebuilt(db)
@@ -149,16 +150,6 @@ def _columns(context: Context, query: ModelQuery) -> Sequence[ModelColumn]:
     if context.json or arguments.jsonl:  # the rows have the usual ones
         return chosen_columns(arguments.columns, ())
     return chosen_columns(arguments.columns, USUAL_CSV if arguments.csv else USUAL)
-
-
-def _names_downloaded(query: ModelQuery, columns: Sequence[ModelColumn]) -> bool:
-    """Whether a column tells which models are on this disk."""
-    if not query.where:
-        return any(column.name == "downloaded" for column in columns)
-    from lora_tui.cache.conditions import parse
-
-    named = (*columns, *parse(query.where).columns)
-    return any(column.name == "downloaded" for column in named)
 
 
 def _check_number(db: sqlite3.Connection, found: int, expected: int) -> None:

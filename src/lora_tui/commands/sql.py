@@ -13,6 +13,7 @@ from lora_tui.cache import metadata
 from lora_tui.cache.sql_query import LONGEST_QUERY, Result, Values, run_query
 from lora_tui.cache.sql_views import SqlView, sql_views
 from lora_tui.commands.context import CACHE_REBUILT, Context
+from lora_tui.commands.due_values import ALL_DUE, check_named
 from lora_tui.commands.style import table_width_of
 from lora_tui.commands.table import Column, hidden_headings, hidden_sentence, table_lines
 from lora_tui.errors import UsageError
@@ -26,6 +27,8 @@ _LONGEST_TEXT: Final = 10_000
 """Characters of one value in a table."""
 _LEAST_OF_TEXT: Final = 12
 _DATE: Final = re.compile(r"\d{4}-\d\d(-\d\d([T ][\d:.]+Z?)?)?", re.ASCII)
+_WORD: Final = re.compile(r"\w+")
+_ALL: Final = re.compile(r"select\s+(\w+\.)?\*", re.IGNORECASE)
 _SCHEMA_COLUMNS: Final = (
     Column("VIEW", 100),
     Column("COLUMN", 99),
@@ -45,6 +48,7 @@ def sql(context: Context) -> None:
     query = _query(arguments.query)
     path = context.cache_path()
     with context.cache() as db:  # creates or updates it, and checks whose it is
+        check_named(context, db, ALL_DUE if _ALL.search(query) else _WORD.findall(query.lower()))
         state = metadata.get_sync_state(db)
     if state.rebuilt:
         context.say(CACHE_REBUILT)
