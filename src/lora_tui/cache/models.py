@@ -207,10 +207,23 @@ def put_models(db: sqlite3.Connection, rows: Iterable[Row]) -> None:
         put_values(db, rows, values, dict(zip(ids, numbers, strict=True)))
         index_new_words(db, numbers)
         return
-    with keep_counts(db, ids), keep_sums(db, "models", ids):
-        db.executemany(UPSERT, written)
+    there = _unchanged(db, written)  # nearly all of them, where a sync fetches everything
+    changed = [row for row in written if row[0] not in there]
+    changed_ids = [str(row[0]) for row in changed]
+    with keep_counts(db, changed_ids), keep_sums(db, "models", changed_ids):
+        db.executemany(UPSERT, changed)
     put_values(db, rows, values)
     index_words(db, ids)
+
+
+def _unchanged(db: sqlite3.Connection, written: Sequence[Sequence[Any]]) -> set[str]:
+    """The ids of rows that the cache has as they are, going by `updated_at` and the checksum."""
+    ids = [row[0] for row in written]
+    if len({*ids}) < len(ids):  # the last one counts
+        return set()
+    sql = "SELECT id, updated_at, sum FROM models WHERE id IN (SELECT value FROM json_each(?))"
+    there = {row[0]: (row[1], row[2]) for row in db.execute(sql, [json.dumps(ids)])}
+    return {row[0] for row in written if there.get(row[0]) == (row[-2], row[-1])}
 
 
 def _counts(values: Sequence[Sequence[object]]) -> Counter[tuple[str, Any]]:

@@ -195,18 +195,20 @@ def _replaced_curves(db: sqlite3.Connection, rows: Sequence[Row]) -> list[str]:
 
     Their cached points are those of the earlier one, and are fetched again like those of any model.
     """
-    changed = {row_id(row): row for row in rows if "training_summary" in row}
-    stamps = MODEL_TABLE.stamps(db, [*changed])
+    if db.execute("SELECT 1 FROM curves LIMIT 1").fetchone() is None:
+        return []
+    whole = {identifier(row.get("job_id")): row for row in rows if "training_summary" in row}
+    sql = (
+        "SELECT c.job_id, m.updated_at, m.row FROM curves c JOIN models m ON m.job_id = c.job_id"
+        " WHERE c.job_id IN (SELECT value FROM json_each(?))"
+    )
     replaced = []
-    for model_id, stamp in stamps.items():
-        row = changed[model_id]
-        if stamp == MODEL_TABLE.stamp(row):
-            continue
-        sql = "SELECT job_id, row FROM models WHERE id = ?"
-        job_id, cached = db.execute(sql, [model_id]).fetchone()
-        before, now = (_curve_in(each) for each in (mapping(cached), row))
-        if job_id and before and before != now:
-            replaced.append(str(job_id))
+    for job_id, stamp, cached in db.execute(sql, [json.dumps([*whole])]):
+        row = whole[job_id]
+        if stamp != MODEL_TABLE.stamp(row):
+            before, now = (_curve_in(each) for each in (mapping(cached), row))
+            if before and before != now:
+                replaced.append(str(job_id))
     return replaced
 
 
