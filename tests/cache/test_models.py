@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from lora_tui.cache import models, records
 from lora_tui.cache.changes import ChangeFeed, Topic
 from lora_tui.cache.connection import open_cache, transaction
+from lora_tui.cache.integrity import find_damage
 from lora_tui.cache.models import ModelQuery, Sort
 
 
@@ -149,6 +150,15 @@ def test_pages_show_each_model_once_and_positions_agree(
         assert [models.ModelList(db, query).position(model_id) for model_id in paged] == list(
             range(len(paged))
         )
+
+
+def test_of_rows_that_are_written_together_the_last_one_counts(db: sqlite3.Connection) -> None:
+    put(db, row(1))
+    put(db, row(1, name="Other"), row(1))
+    assert names(db) == ["Model 1"]
+    put(db, row(1), row(1, name="Other"))
+    assert names(db) == ["Other"]
+    assert find_damage(db) is None
 
 
 def test_the_change_feed_reports_changes_of_another_connection(tmp_path: Path) -> None:

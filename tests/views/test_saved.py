@@ -58,7 +58,7 @@ def test_a_long_condition_is_kept_with_its_blanks_and_a_hostile_one_is_neutralis
 def test_views_that_would_be_too_large_to_be_read_are_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(saved, "_LARGEST", 500)
+    monkeypatch.setattr(saved, "LARGEST", 500)
     path = tmp_path / "views.json"
     save_view(path, SavedView("first", QUERY))
     with pytest.raises(UsageError, match="would take more than"):

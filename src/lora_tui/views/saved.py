@@ -28,7 +28,7 @@ WITH_A_KEY: Final = 9
 LONGEST_NAME: Final = 60
 _CURVE: Final = "curve"
 """A column of the table that is no value of a model."""
-_LARGEST: Final = 10_000_000
+LARGEST: Final = 10_000_000
 """Bytes; a larger file is none of ours."""
 _MOST_VIEWS: Final = 200
 
@@ -195,9 +195,9 @@ def _explained(path: Path, verb: str) -> Any:
 
 def _entries(path: Path) -> list[dict[str, Any]]:
     """The entries of the file. Raises ValueError where it is damaged, OSError."""
-    content = read_regular_file(path, _LARGEST + 1)
+    content = read_regular_file(path, LARGEST + 1)
     try:
-        found = parse_json(content) if len(content) <= _LARGEST else None
+        found = parse_json(content) if len(content) <= LARGEST else None
     except RecursionError:
         found = None
     entries = found.get("views") if isinstance(found, dict) else None
@@ -238,7 +238,7 @@ def _change(path: Path, change: Callable[[list[dict[str, Any]]], None]) -> None:
                 entries = []
             change(entries)
             text = json_text({"views": entries}, indent=1) + "\n"
-            if len(text) > _LARGEST:
+            if len(text) > LARGEST:
                 raise UsageError(
                     "The saved views would take more than 10 MB",
                     remedy="delete one with `lora-tui view delete NAME`",
