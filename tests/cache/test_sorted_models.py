@@ -74,7 +74,7 @@ def expected(db: sqlite3.Connection, column: ModelColumn, *, descends: bool) -> 
     for place, (model_id, value, created) in enumerate(
         model_columns.values_of(db, columns, ModelQuery())
     ):
-        known = value is not None and not (column.is_loss and model_id in broken)
+        known = value is not None and not (column.broken_last and model_id in broken)
         if column.kind in (Kind.TEXT, Kind.TAGS):
             known = known and value != ""
             value = (value or "").lower()

@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import Any, Final
 
 from lora_tui import formats
-from lora_tui.cache.model_columns import Kind, ModelColumn
+from lora_tui.cache.model_columns import LOSSES, Kind, ModelColumn
 from lora_tui.clock import moment_of
 from lora_tui.text import terminal_safe
 
-_LOSSES: Final = ("final_loss", "last_validation_loss", "best_validation_loss", "validation_gap")
 _STEPS: Final = ("last_validation_step", "best_validation_step")
 _MOST: Final = 200
 """Characters of a text."""
@@ -37,7 +36,7 @@ def text_of(column: ModelColumn, value: Any, *, ascii_only: bool = False) -> str
             return "yes" if value else "no"
         case Kind.TEXT | Kind.TAGS:
             return terminal_safe(value, limit=_MOST)
-        case _ if column.name in _LOSSES:
+        case _ if column.name in LOSSES:
             return formats.loss(value)
         case _ if column.name in _STEPS:
             return formats.step(value)

@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 
 from lora_tui import formats
 from lora_tui.cache.column_text import data_of, text_of
-from lora_tui.cache.model_columns import Kind, ModelColumn, column_of, values_of
+from lora_tui.cache.model_columns import LOSSES, Kind, ModelColumn, column_of, values_of
 from lora_tui.cache.model_list import ModelList
 from lora_tui.cache.model_query import ModelQuery
 from lora_tui.errors import UsageError
@@ -21,12 +21,8 @@ from lora_tui.text import terminal_safe
 MOST_READ: Final = 200_000
 """Of more models so many are read, in pieces from the whole list."""
 PIECES: Final = 50
-_LOSSES: Final = frozenset(
-    {
-        *("final_loss", "last_validation_loss", "best_validation_loss", "validation_gap"),
-        "perplexity",
-    }
-)
+_OF_ITS_DATASET: Final = LOSSES | {"perplexity"}
+"""Columns that can only be compared within one dataset and one base model."""
 _TRAINING: Final = frozenset({"final_loss", "perplexity", "stars"})
 _DATASET: Final = ModelColumn("dataset_id", "", "", Kind.TEXT, "v.dataset_id")
 _MOST_TEXT: Final = 200
@@ -75,7 +71,7 @@ def variable_of(column: ModelColumn) -> Variable:
         column.kind.is_number,
         _text_of_number(column),
         better=column.better,
-        is_loss=column.name in _LOSSES,
+        is_loss=column.name in _OF_ITS_DATASET,
         is_training=column.name in _TRAINING,
         ticks_as_text=column.kind in (Kind.MOMENT, Kind.SIZE),
         data=partial(_timestamp, column) if column.kind is Kind.MOMENT else float,

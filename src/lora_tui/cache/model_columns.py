@@ -56,7 +56,7 @@ class ModelColumn(NamedTuple):
     """Over `FROM_MODELS`."""
     better: int = 0
     """1 where a higher value is better, -1 where a lower one is, else 0."""
-    is_loss: bool = False
+    broken_last: bool = False
     """Whether an order by it puts models of runs that broke down last, as nobody ranks them."""
 
     @property
@@ -104,15 +104,15 @@ MODEL_COLUMNS: Final = (
                 Kind.STARS, "v.suggested_stars", 1),
     ModelColumn("final_loss", "Loss", "final training loss", Kind.NUMBER, "v.final_loss", -1),
     ModelColumn("last_validation_loss", "Val. loss", "last recorded validation loss",
-                Kind.NUMBER, "v.last_validation", -1, is_loss=True),
+                Kind.NUMBER, "v.last_validation", -1, broken_last=True),
     ModelColumn("last_validation_step", "Val. step", "step of the last recorded validation loss",
                 Kind.NUMBER, "v.last_validation_step"),
     ModelColumn("best_validation_loss", "Best val.", "lowest validation loss of the run",
-                Kind.NUMBER, "v.best_validation", -1, is_loss=True),
+                Kind.NUMBER, "v.best_validation", -1, broken_last=True),
     ModelColumn("best_validation_step", "Best step", "step of the lowest validation loss",
                 Kind.NUMBER, "v.best_validation_step"),
     ModelColumn("validation_gap", "Gap", "last validation minus final training loss",
-                Kind.NUMBER, "v.last_validation - v.final_loss", is_loss=True),
+                Kind.NUMBER, "v.last_validation - v.final_loss", broken_last=True),
     ModelColumn("perplexity", "Perpl.", "perplexity", Kind.NUMBER, "v.perplexity", -1),
     ModelColumn("rank", "Rank", "rank of the adapter", Kind.WHOLE, "v.rank"),
     ModelColumn("alpha", "Alpha", "alpha of the adapter", Kind.NUMBER, "v.alpha"),
@@ -134,6 +134,10 @@ MODEL_COLUMNS: Final = (
     ModelColumn("aliases", "Aliases", "your aliases", Kind.TAGS, "k.aliases"),
 )  # fmt: skip
 """All columns, in the order of `--columns help`."""
+LOSSES: Final = frozenset(
+    {"final_loss", "last_validation_loss", "best_validation_loss", "validation_gap"}
+)
+"""The columns of losses, which are written with four decimals."""
 _BY_NAME: Final = {column.name: column for column in MODEL_COLUMNS}
 SYNONYMS: Final = {
     "created": "created_at",

@@ -79,7 +79,7 @@ _MATCHES: Final = "temp.matches x CROSS JOIN model_values v ON v.n = x.n"
 def _sorted_value(column: ModelColumn) -> str:
     if column.sql == "d.name":
         return "d.place"
-    if column.is_loss:
+    if column.broken_last:
         return f"CASE WHEN NOT v.broken THEN {column.sql} END"
     return f"nullif({column.sql}, '')" if column.kind in (Kind.TEXT, Kind.TAGS) else column.sql
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -129,8 +129,7 @@ def _text(
         return text, len(values), hidden
     found = models.select_models(db, query, offset=offset, limit=limit)
     _check_number(db, len({model.id for model in found}), expected)
-    text = _csv(found) if context.arguments.csv else _table(context, found)
-    return text, len(found), ""
+    return _table(context, found), len(found), ""
 
 
 def _columns(context: Context, query: ModelQuery) -> Sequence[ModelColumn]:
@@ -139,17 +138,21 @@ def _columns(context: Context, query: ModelQuery) -> Sequence[ModelColumn]:
     Without it a table also shows what it is sorted by, and what its condition is about.
     """
     arguments = context.arguments
-    has_rows = context.json or arguments.jsonl or arguments.csv
     usual = _SHOWN if context.out.isatty() else _ORDERS.values()
-    if arguments.columns is None and (has_rows or (query.sort in usual and not query.where)):
+    has_rows = context.json or arguments.jsonl  # the backend's, which have the usual ones
+    shows_usual = not arguments.csv and query.sort in usual and not query.where
+    if arguments.columns is None and (has_rows or shows_usual):
         return ()
     from lora_tui.commands.list_columns import USUAL, USUAL_CSV, chosen_columns, used_columns
 
+    if has_rows:
+        return chosen_columns(arguments.columns, ())
+    if arguments.csv:
+        added = "+id" if arguments.columns is None else arguments.columns  # a usual one adds none
+        return chosen_columns(added, USUAL_CSV)
     if arguments.columns is None:
         return used_columns(query)
-    if context.json or arguments.jsonl:  # the rows have the usual ones
-        return chosen_columns(arguments.columns, ())
-    return chosen_columns(arguments.columns, USUAL_CSV if arguments.csv else USUAL)
+    return chosen_columns(arguments.columns, USUAL)
 
 
 def _check_number(db: sqlite3.Connection, found: int, expected: int) -> None:
@@ -258,21 +261,3 @@ def _remark(offset: int, shown: int, total: int, last_sync: datetime | None) -> 
     else:
         which = f"No models on this page, {total} in all" if total else "No matching models"
     return f"{which}, synced {formats.age(last_sync, clock.now())}"
-
-
-def _csv(found: Iterable[ModelSummary]) -> str:
-    from lora_tui.reports.exports import csv_table
-
-    names = (
-        "id", "name", "version", "status", "stars", "convergence", "dataset", "preset",
-        "base_model", "final_loss", "perplexity", "cost", "duration_hours", "size", "created_at",
-    )  # fmt: skip
-    lines = [
-        (
-            m.id, m.name, m.version, m.status, m.stars, m.convergence, m.dataset_name,
-            m.preset_id, m.base_model, m.final_loss, m.perplexity, m.cost, m.duration_hours,
-            m.size, m.created_at.isoformat() if m.created_at else None,
-        )
-        for m in found
-    ]  # fmt: skip
-    return csv_table(names, lines)
