@@ -19,8 +19,11 @@ def test_a_saved_view_lists_the_same_and_given_options_win(signed_in: Path, run:
     )
     by_cost = run("list", "--view", "good ones", "--sort", "cost", "--min-stars", "0", "--reverse")
     assert by_cost.out == run("list", "--sort", "cost", "--reverse").out
-    assert "1    good ones  quality, descending  3 stars or more" in run("view", "list").out
-    assert run("view", "list", "--json").data[0]["query"] == {"sort": "quality", "min_stars": 3}
+    assert "1    good ones  Rating, best first  3 stars or more" in run("view", "list").out
+    assert run("view", "list", "--json").data["views"][0]["query"] == {
+        "sort": "quality",
+        "min_stars": 3,
+    }
     assert "=good ones" in run("__complete", "fish", "list", "--view", "").out
     assert run("view", "delete", "good ones").code == 0
     assert "No views are saved" in run("view", "list").err

@@ -56,7 +56,7 @@ async def test_a_view_is_saved_chosen_by_its_number_renamed_and_deleted(
         assert any("No views are saved: V saves" in toast for toast in toasts(app))
         await pilot.press("f", "tab", "4", "enter", "S", "v", "V", "s", *"best 4", "enter")
         await until(pilot, lambda: "1 best 4" in screen_text(app))
-        assert "4 stars or more, by created reversed" in screen_text(app)
+        assert "4 stars or more; Date, oldest first" in screen_text(app)
         await pilot.press("escape", "0", "v", "S")
         assert "37 models" in screen_text(app)
         assert "of 4" not in screen_text(app)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Final
 
-from lora_tui.cache.model_query import ModelQuery, natural_direction
+from lora_tui.cache.model_query import ModelQuery
 from lora_tui.commands.context import Context
 from lora_tui.commands.list import asked_query
 from lora_tui.commands.style import table_width_of
 from lora_tui.commands.table import Column, table_lines
+from lora_tui.views.orders import order_text
 from lora_tui.views.query_json import query_data
 from lora_tui.views.saved import (
     WITH_A_KEY,
@@ -43,17 +44,22 @@ def save(context: Context) -> None:
         context.print_data(_data(view))
     else:
         words = "Replaced" if replaced else "Saved"
-        context.say(f"{words} the view {name!r}: {_filters(view)}, {_order(view)}")
+        context.say(f"{words} the view {name!r}: {_filters(view)} ({order_text(view.query)})")
 
 
 def list_views(context: Context) -> None:
     """Print the views as a table or JSON."""
     found = _read(context)
     if context.json:
-        context.print_data([_data(view) for view in found])
+        context.print_data({"views": [_data(view) for view in found]})
         return
     rows = [
-        (str(place) if place <= WITH_A_KEY else "", view.name, _order(view), _filters(view))
+        (
+            str(place) if place <= WITH_A_KEY else "",
+            view.name,
+            order_text(view.query),
+            _filters(view),
+        )
         for place, view in enumerate(found, start=1)
     ]
     context.out.write(
@@ -110,11 +116,6 @@ def _last_shown(context: Context, name: str) -> SavedView:
     from lora_tui.tui.view_state import ViewMemory
 
     return ViewMemory(context.profile.view_state_path).state.saved_as(name)
-
-
-def _order(view: SavedView) -> str:
-    descends = natural_direction(view.query.sort) is not view.query.reverse
-    return f"{view.query.sort}, {'descending' if descends else 'ascending'}"
 
 
 def _filters(view: SavedView) -> str:

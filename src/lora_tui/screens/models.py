@@ -27,9 +27,7 @@ from lora_tui.reports import MAX_TABLED, MIN_COMPARED
 from lora_tui.screens.models_body import ModelsBody
 from lora_tui.screens.models_keys import MODEL_KEYS
 from lora_tui.screens.models_text import (
-    DIRECTIONS,
     LAST_VIEW,
-    SORT_NAMES,
     condition_columns,
     list_note,
     narrowed_text,
@@ -37,6 +35,7 @@ from lora_tui.screens.models_text import (
 )
 from lora_tui.screens.table_screen import TableScreen
 from lora_tui.tui.view_state import View, ViewState
+from lora_tui.views.orders import DIRECTIONS, SORT_NAMES, other_orders
 from lora_tui.widgets.bindings import key_of
 from lora_tui.widgets.model_columns import MODEL_COLUMNS
 from lora_tui.widgets.model_table import ModelTable
@@ -424,8 +423,6 @@ class ModelsScreen(TableScreen):
     @property
     def orders(self) -> Mapping[Any, tuple[str, tuple[str, str]]]:
         """See `TableScreen.orders`: the indexed ones, then all other columns."""
-        from lora_tui.screens.model_orders import other_orders  # late: not for the first frame
-
         return {**super().orders, **other_orders()}
 
     @property

@@ -8,35 +8,13 @@ from textual.app import App
 
 from lora_tui import formats
 from lora_tui.cache.metadata import SyncState
-from lora_tui.cache.model_query import ModelQuery, Sort
+from lora_tui.cache.model_query import ModelQuery
 from lora_tui.text import fit
 from lora_tui.widgets.bindings import key_of
 from lora_tui.widgets.states import StatePanel, explain_missing_sync
 
 if TYPE_CHECKING:
     from lora_tui.cache.model_costs import ListCost
-
-SORT_NAMES: Final[dict[Sort, str]] = {
-    Sort.CREATED: "Date",
-    Sort.QUALITY: "Rating",
-    Sort.NAME: "Name",
-    Sort.COST: "Cost",
-    Sort.LOSS: "Final loss",
-    Sort.DURATION: "Training time",
-    Sort.SIZE: "Size",
-    Sort.PERPLEXITY: "Perplexity",
-}
-DIRECTIONS: Final[dict[Sort, tuple[str, str]]] = {
-    # natural direction, reversed
-    Sort.CREATED: ("newest first", "oldest first"),
-    Sort.QUALITY: ("best first", "worst first"),
-    Sort.NAME: ("A to Z", "Z to A"),
-    Sort.COST: ("most expensive first", "cheapest first"),
-    Sort.LOSS: ("lowest first", "highest first"),
-    Sort.DURATION: ("longest first", "shortest first"),
-    Sort.SIZE: ("largest first", "smallest first"),
-    Sort.PERPLEXITY: ("lowest first", "highest first"),
-}
 
 
 def condition_columns(query: ModelQuery) -> tuple[str, ...]:

@@ -19,6 +19,7 @@ from lora_tui.errors import LoraTuiError
 from lora_tui.screens.confirm import ConfirmScreen
 from lora_tui.screens.list_form import ListForm
 from lora_tui.tui.view_state import ViewState
+from lora_tui.views.orders import order_text
 from lora_tui.views.saved import (
     LONGEST_NAME,
     WITH_A_KEY,
@@ -290,7 +291,7 @@ class SavedViewsMenu(ListForm[SavedView | None]):
         ascii_only = self.app.has_class("-ascii")
         number = f"{place + 1} " if place < WITH_A_KEY else "  "
         words = query_text(view.query) or "all models"
-        order = f", by {view.query.sort}" + (" reversed" if view.query.reverse else "")
+        order = f"; {order_text(view.query)}"
         rest = max(0, width - len(number) - _NAME_WIDTH - 1)
         return Content.assemble(
             (number, "$accent"),
