@@ -25,6 +25,7 @@ from lora_tui.cache.suggested_ratings import suggest_some
 from lora_tui.cache.thinning import thin_old_runs
 from lora_tui.cache.weights import delete_weights, get_weight_summary, put_weights
 from lora_tui.clock import microseconds
+from lora_tui.documents.leaderboard import read_boards
 from lora_tui.domain import MetricPoint, WeightSummary
 from lora_tui.reports.best import judge
 from lora_tui.reports.losses import training_loss
@@ -262,3 +263,17 @@ def test_a_row_that_is_read_again_keeps_its_suggestion(db: sqlite3.Connection) -
     assert suggested is not None
     assert stored(db)[identifier("model", 0)]["suggested_stars"] == suggested
     assert suggest_some(db) == 0
+
+
+def test_broken_runs_do_not_crowd_out_the_best_one(db: sqlite3.Connection) -> None:
+    broken = [[step * 10.0, 0.1, 0.1] for step in range(9)] + [[90.0, None, None]]
+    settings = {"base_model": "llama"}
+    rows = [
+        configured(n, {"loss_curve": broken, "total_steps": 500}, **settings) for n in range(40)
+    ]
+    healthy = configured(40, {"loss_curve": [[10.0, 2.0, 2.5], [20.0, 1.0, 1.5]]}, **settings)
+    for row in (*rows, healthy):
+        row["dataset_id"] = identifier("dataset", 0)
+    put(db, *rows, healthy)
+    (board,) = read_boards(db, 3).boards
+    assert [place.model.id for place in board.places] == [identifier("model", 40)]

@@ -14,14 +14,16 @@ from lora_tui.cache.model_query import ModelQuery
 from lora_tui.cache.search import find_matches
 
 _KEPT: Final = 30
-"""Candidates of a group: more than are shown, because a run that ended in NaN is not ranked."""
+"""Candidates of a group: more than are shown."""
 _SQL: Final = (
-    "SELECT v.id, v.dataset_id, v.base_model, v.final_loss, v.last_validation FROM model_values v"
+    "SELECT v.id, v.dataset_id, v.base_model, v.final_loss, v.last_validation, v.broken"
+    " FROM model_values v"
 )
 
 _EVERYTHING: Final = ModelQuery()
-_Candidate = tuple[bool, float, str]
-"""Whether there is no validation loss, the loss, the id: the best one is the least."""
+_Candidate = tuple[bool, bool, float, str]
+"""Whether there is no validation loss, whether the run ended with losses that are not numbers, so
+that it is not ranked, the loss, the id: the best one is the least."""
 
 
 @dataclass
@@ -43,7 +45,7 @@ class Group:
         """
         return [
             model_id
-            for lacks_validation, _, model_id in sorted(self.candidates)
+            for lacks_validation, _, _, model_id in sorted(self.candidates)
             if lacks_validation == (not self.validated)
         ]
 
@@ -60,7 +62,7 @@ def read_groups(db: sqlite3.Connection, query: ModelQuery = _EVERYTHING) -> tupl
     if not query.is_everything:
         find_matches(db, query)
         sql += " JOIN temp.matches x ON x.n = v.n"
-    for model_id, dataset_id, base, trained, loss in db.execute(sql):
+    for model_id, dataset_id, base, trained, loss, broken in db.execute(sql):
         if not dataset_id or not base:
             unknown += 1
             continue
@@ -72,7 +74,8 @@ def read_groups(db: sqlite3.Connection, query: ModelQuery = _EVERYTHING) -> tupl
         group.validated += loss is not None
         if loss is None and trained is None:
             continue
-        group.candidates.append((loss is None, trained if loss is None else loss, model_id))
+        lowest = trained if loss is None else loss
+        group.candidates.append((loss is None, bool(broken), lowest, model_id))
         if len(group.candidates) > 8 * _KEPT:
             group.candidates = sorted(group.candidates)[:_KEPT]
     for group in groups.values():
