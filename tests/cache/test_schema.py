@@ -9,7 +9,7 @@ from typing import Final
 
 import pytest
 
-from lora_tui.cache import metadata, metrics, models, records
+from lora_tui.cache import connection, metadata, metrics, models, records
 from lora_tui.cache.connection import open_cache, transaction
 from lora_tui.cache.downloaded import downloaded_files, downloaded_to
 from lora_tui.cache.integrity import find_damage
@@ -53,6 +53,16 @@ def test_a_cache_of_the_previous_version_opens_unchanged(tmp_path: Path) -> None
         with transaction(db):
             models.put_models(db, [model_row(2)])
         assert find_damage(db) is None
+
+
+def test_a_long_update_is_said_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "MANY_MODELS", 2)
+    path, told = cache_of_schema(8, tmp_path / "cache.sqlite3"), list[str]()
+    for _ in range(2):
+        open_cache(path, OWNER, on_migration=told.append).close()
+    open_cache(tmp_path / "new.sqlite3", OWNER, on_migration=told.append).close()
+    (sentence,) = told
+    assert "brought up to date for this version, once: 2 models" in sentence
 
 
 @pytest.mark.parametrize("version", [1, 5, 7])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
@@ -32,6 +32,9 @@ BUSY_SECONDS: Final = 15.0
 _CACHE_KIB: Final = 32_768
 _DAMAGED: Final = "The cache file is damaged"
 _INSTEAD: Final = "set LORA_TUI_HOME to another directory"
+MANY_MODELS: Final = 20_000
+"""An update of fewer takes less than a second."""
+_MIGRATED_A_SECOND: Final = 20_000
 _NO_VERSION: Final = 1_000_000
 """A schema number that is never reached; a larger one means a damaged header."""
 _DAMAGE_CODES: Final = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_TOOBIG)
@@ -50,10 +53,16 @@ def open_existing(path: Path, owner: Owner | None = None) -> sqlite3.Connection:
     return open_cache(path, owner)
 
 
-def open_cache(path: Path, owner: Owner | None = None) -> sqlite3.Connection:
+def open_cache(
+    path: Path,
+    owner: Owner | None = None,
+    *,
+    on_migration: Callable[[str], None] | None = None,
+) -> sqlite3.Connection:
     """Open the cache at `path`; create it, or bring its schema up to date, if necessary.
 
-    Use a connection in one thread only, and write only inside `transaction`. A new cache becomes
+    `on_migration` is told a sentence for the user before an update that takes seconds. Use a
+    connection in one thread only, and write only inside `transaction`. A new cache becomes
     the `owner`'s. A file that can't be written to, as on a read-only mount, is opened to read it.
     Raises DamagedCacheError; CacheError for a file of a newer version or of another account or
     project; DiskError if the file can't be created or read.
@@ -92,7 +101,7 @@ def open_cache(path: Path, owner: Owner | None = None) -> sqlite3.Connection:
                     remedy=_INSTEAD,
                 )
             if version < SCHEMA_VERSION:
-                _migrate(connection)
+                _migrate(connection, on_migration)
             _check_tables(connection)
             fault = find_damaged_index(connection)
             if fault is not None:
@@ -166,12 +175,17 @@ def _is_utf_8(connection: sqlite3.Connection) -> bool:
     return bool(connection.execute("PRAGMA encoding").fetchone()[0] == "UTF-8")
 
 
-def _migrate(connection: sqlite3.Connection) -> None:
+def _migrate(connection: sqlite3.Connection, tell: Callable[[str], None] | None) -> None:
     """Create or update the tables, unless another process has just done it."""
     connection.execute("BEGIN IMMEDIATE")
     try:
         found = _version(connection)
         if found < SCHEMA_VERSION:
+            if tell and found and (models := _count_models(connection)) >= MANY_MODELS:
+                tell(
+                    f"The cache is brought up to date for this version, once: {models:,} models,"
+                    f" about {-(-models // _MIGRATED_A_SECOND)} s."
+                )
             migrate(connection)
             put_value(connection, DOWNLOADS_UNKNOWN, "1")
         connection.execute("COMMIT")
@@ -183,6 +197,10 @@ def _migrate(connection: sqlite3.Connection) -> None:
         if sqlite_code(error) == sqlite3.SQLITE_ERROR:
             raise DamagedCacheError(_DAMAGED, details=str(error)) from error
         raise
+
+
+def _count_models(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("SELECT count(*) FROM models").fetchone()[0])
 
 
 def _check_tables(connection: sqlite3.Connection) -> None:

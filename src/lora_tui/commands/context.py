@@ -92,7 +92,7 @@ class Context:
         path = self.profile.cache_path(owner.user_id)
         with (
             translate_database_errors(path),
-            closing(open_cache(path, owner)) as connection,
+            closing(open_cache(path, owner, on_migration=self.say)) as connection,
         ):
             self._refresh_marks(connection, owner, is_needed=needs_marks)
             yield connection

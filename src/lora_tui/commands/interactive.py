@@ -169,6 +169,7 @@ def _run_once(context: Context, profile: Profile, owner: Owner, *, sync: bool) -
                     harvest=BackgroundHarvest(profile, writers) if sync else None,
                     views=profile.view_state_path,
                     owner=owner,
+                    on_migration=context.say,
                 )
             except DamagedCacheError:
                 if is_last:

@@ -71,13 +71,14 @@ class CacheApp(BaseApp):
         harvest: BackgroundHarvest | None = None,
         views: Path | None = None,
         owner: Owner | None = None,
+        on_migration: Callable[[str], None] | None = None,
     ) -> None:
-        """Open the cache of `owner`, before the terminal is taken over.
+        """Open the cache of `owner`, before the terminal is taken over; see `open_cache`.
 
         Raises CacheError, DiskError.
         """
         super().__init__(preferences)
-        self.db: sqlite3.Connection = open_cache(cache_path, owner)
+        self.db: sqlite3.Connection = open_cache(cache_path, owner, on_migration=on_migration)
         """The connection of the UI's thread; for reading."""
         self.cache_path, self.cache_owner = cache_path, owner
         self.cache_changes: Signal[frozenset[Topic]] = Signal(self, "cache_changes")
