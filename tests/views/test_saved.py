@@ -21,7 +21,9 @@ from lora_tui.views.saved import (
     read_views,
     rename_view,
     save_view,
+    without_vanished,
 )
+from lora_tui.views.words import query_text
 
 QUERY = ModelQuery(
     sort=Sort.COST,
@@ -124,3 +126,12 @@ def test_a_damaged_file_is_kept_aside_by_who_reads_and_by_who_writes(
     save_view(path, SavedView("new"))
     assert (tmp_path / "views.json.damaged-2").read_text() == text
     assert [view.name for view in read_views(path).views] == ["new"]
+
+
+def test_a_vanished_order_is_said_and_the_rest_of_the_view_is_kept(tmp_path: Path) -> None:
+    path = tmp_path / "views.json"
+    path.write_text('{"views": [{"name": "a", "query": {"sort": "charm", "min_stars": 1}}]}')
+    view, notes = without_vanished(find_view(path, "a"))
+    assert view == SavedView("a", ModelQuery(min_stars=1))
+    assert notes == ["there is no order 'charm' any more: the newest come first"]
+    assert query_text(view.query) == "1 star or more"

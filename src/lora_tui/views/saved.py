@@ -19,9 +19,9 @@ from lora_tui.files import (
     translate_disk_errors,
     write_private_file,
 )
-from lora_tui.json_values import json_text, parse_json
+from lora_tui.json_values import json_text, mapping, parse_json
 from lora_tui.text import terminal_safe
-from lora_tui.views.query_json import query_data, query_of, text_in, texts_of
+from lora_tui.views.query_json import query_data, query_of, sort_in, text_in, texts_of
 
 WITH_A_KEY: Final = 9
 """The first views of a file have the keys 1 to 9."""
@@ -44,6 +44,8 @@ class SavedView(NamedTuple):
     """Whether the screen shows cards in place of the table."""
     hidden_metrics: tuple[str, ...] = ()
     """The charts of a run that are not drawn."""
+    vanished_order: str = ""
+    """The order in the file, where this version has none of this name."""
 
     @property
     def values(self) -> list[str]:
@@ -157,20 +159,23 @@ def checked_name(name: str) -> str:
 
 
 def without_vanished(view: SavedView) -> tuple[SavedView, list[str]]:
-    """The view without columns and conditions that this version can't show, and what they were.
+    """The view without columns and conditions that this version can't show, and what is missing.
 
     The second is a sentence for each.
     """
     from lora_tui.cache.model_columns import column_of
 
     query, notes = without_broken_condition(view.query)
+    if view.vanished_order:
+        notes.append(f"there is no order {view.vanished_order!r} any more: the newest come first")
     columns = []
     for key in view.columns:
         try:
             columns.append(key if key == _CURVE else column_of(key).name)
         except UsageError:
-            notes.append(f"there is no column {key!r} any more")
-    return view._replace(query=query, columns=tuple(columns)), notes
+            notes.append(f"there is no column {_short(key)!r} any more")
+    usable = view._replace(query=query, columns=tuple(columns), vanished_order="")
+    return usable, notes
 
 
 def without_broken_condition(query: ModelQuery) -> tuple[ModelQuery, list[str]]:
@@ -256,7 +261,7 @@ def _place_of(entries: Sequence[Mapping[str, Any]], name: str) -> int:
 def _no_view(name: str, names: Sequence[str]) -> NotFoundError:
     from difflib import get_close_matches
 
-    shown = terminal_safe(name, limit=LONGEST_NAME)
+    shown = _short(name)
     folded = {known.casefold(): known for known in names}
     near = [folded[found] for found in get_close_matches(shown.casefold(), folded, n=3)]
     return NotFoundError(
@@ -268,21 +273,28 @@ def _no_view(name: str, names: Sequence[str]) -> NotFoundError:
     )
 
 
+def _short(name: str) -> str:
+    return terminal_safe(name, limit=LONGEST_NAME)
+
+
 def _is_named(name: str, wanted: str) -> bool:
     return name.casefold() == terminal_safe(wanted).casefold()
 
 
 def _name_of(entry: Mapping[str, Any]) -> str:
-    return terminal_safe(text_in(entry, "name"), limit=LONGEST_NAME)
+    return _short(text_in(entry, "name"))
 
 
 def _view_of(entry: Mapping[str, Any]) -> SavedView:
+    query = query_of(entry.get("query"))
+    order = text_in(mapping(entry.get("query")), "sort")
     return SavedView(
         _name_of(entry),
-        query_of(entry.get("query")),
+        query,
         texts_of(entry.get("columns")),
         entry.get("cards") is True,
         texts_of(entry.get("hidden_metrics")),
+        _short(order) if order and sort_in(order) is None else "",
     )
 
 

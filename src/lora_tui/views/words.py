@@ -15,7 +15,7 @@ def query_text(query: ModelQuery) -> str:
         ", ".join(sorted(query.convergences)),
         "5 stars"
         if query.min_stars == 5
-        else f"{query.min_stars} stars or more"
+        else f"{formats.counted(query.min_stars, 'star')} or more"
         if query.min_stars
         else "",
         query.dataset,
