@@ -18,7 +18,7 @@ from lora_tui.cache.connection import open_cache, transaction
 from lora_tui.cache.integrity import find_damage
 from lora_tui.cache.live_curves import LiveCurves, note_earlier
 from lora_tui.cache.model_values import rewrite_values
-from lora_tui.cache.models import ModelQuery, Sort, get_model
+from lora_tui.cache.models import ModelQuery, Sort, count_models, get_model
 from lora_tui.cache.remote_tables import TABLES, Tally, write_rows
 from lora_tui.cache.runs import get_opinion
 from lora_tui.cache.suggested_ratings import suggest_some
@@ -187,6 +187,18 @@ def test_values_follow_whatever_is_written(db: sqlite3.Connection) -> None:
     with transaction(db):
         live.append(db, jobs[4], points(60, 6)[30:])
         note_earlier(db, jobs[4], missing=False)
+    assert_right(db)
+
+    row = configured(4, {})
+    del row["configuration"]["preset_id"]  # it may leave that to the job
+    put(db, row)
+    job = {"id": jobs[4], "status": "completed", "dataset_id": identifier("dataset", 0)}
+    for preset in ("first", "second"):
+        with transaction(db):
+            write_rows(db, JOBS, [job | {"preset_id": preset}], Tally())
+        assert_right(db)
+        assert count_models(db, ModelQuery(preset=preset)) == 1
+    put(db, row | {"name": "Renamed"})
     assert_right(db)
 
     put(db, configured(0, {"weights_of": {"step": 200, "certain": True}}, rank=64))

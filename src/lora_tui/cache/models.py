@@ -193,7 +193,7 @@ def put_models(db: sqlite3.Connection, rows: Iterable[Row]) -> None:
     from lora_tui.cache.model_values import put_values
 
     rows = list(rows)
-    values = [columns(row) for row in rows]
+    values = _with_presets(db, [columns(row) for row in rows])
     ids = [str(value[0]) for value in values]
     sums = [checksum(value) for value in values]
     written = [(*value, total) for value, total in zip(values, sums, strict=True)]
@@ -214,6 +214,42 @@ def put_models(db: sqlite3.Connection, rows: Iterable[Row]) -> None:
         db.executemany(UPSERT, changed)
     put_values(db, rows, values)
     index_words(db, ids)
+
+
+def follow_jobs(db: sqlite3.Connection, job_ids: Sequence[str] | None = None) -> None:
+    """Write the presets that these jobs, or all, give to their models. Call inside a transaction.
+
+    A model whose configuration names no preset has that of its job, as on its page.
+    """
+    sql = (
+        "SELECT m.row FROM jobs j CROSS JOIN models m INDEXED BY models_job ON m.job_id = j.id"
+        " CROSS JOIN model_values v ON v.n = m.n WHERE v.preset_id IS NOT j.preset_id"
+    )
+    if job_ids is None:
+        found = db.execute(sql)
+    else:
+        sql += " AND j.id IN (SELECT value FROM json_each(?))"
+        found = db.execute(sql, [json.dumps(job_ids)])
+    rows = [parse_json(row) for (row,) in found]
+    if rows:
+        put_models(db, rows)
+
+
+def _with_presets(
+    db: sqlite3.Connection, values: list[tuple[object, ...]]
+) -> list[tuple[object, ...]]:
+    """The columns of models, with the presets of their jobs where they have none."""
+    jobs = [row[_JOB] for row in values if row[_PRESET] is None]
+    if not any(jobs):
+        return values
+    sql = "SELECT id, preset_id FROM jobs WHERE id IN (SELECT value FROM json_each(?))"
+    presets = dict(db.execute(sql, [json.dumps(jobs)]).fetchall())
+    return [
+        row
+        if row[_PRESET] is not None
+        else (*row[:_PRESET], presets.get(row[_JOB]), *row[_PRESET + 1 :])
+        for row in values
+    ]
 
 
 def _unchanged(db: sqlite3.Connection, written: Sequence[Sequence[Any]]) -> set[str]:
@@ -247,6 +283,7 @@ def delete_models(db: sqlite3.Connection, ids: Sequence[str]) -> None:
         db.executemany("DELETE FROM models WHERE id = ?", [(model_id,) for model_id in ids])
 
 
+_JOB, _PRESET = map(SUMMED["models"].index, ("job_id", "preset_id"))
 _SUMMARY: Final = (
     "m.id, m.name, m.version, m.status, d.name AS dataset_name, m.preset_id, m.base_model,"
     " m.stars, m.convergence, m.final_loss, m.perplexity, m.cost, m.duration_hours, m.size,"

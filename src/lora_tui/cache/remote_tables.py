@@ -176,6 +176,12 @@ def _try_put(db: sqlite3.Connection, table: RemoteTable, rows: Sequence[Row]) ->
     return True
 
 
+def _put_jobs(db: sqlite3.Connection, rows: Iterable[Row]) -> None:
+    rows = list(rows)
+    jobs.put_jobs(db, rows)
+    models.follow_jobs(db, [row_id(row) for row in rows])
+
+
 def _put_models(db: sqlite3.Connection, rows: Iterable[Row]) -> None:
     """Also store the down-sampled curve that a harvested model's row holds."""
     rows = list(rows)
@@ -253,7 +259,7 @@ TABLES: Final = (
         "training_jobs",
         "jobs",
         Topic.JOBS,
-        jobs.put_jobs,
+        _put_jobs,
         _remove_jobs,
         "id,user_id,dataset_id,artifact_id,preset_id,status,created_at,completed_at,updated_at",
     ),

@@ -220,11 +220,13 @@ def _m017_newest_values(db: Database) -> None:
 
 def _m018_model_values(db: Database) -> None:
     from lora_tui.cache.model_values import SCHEMA, rewrite_values
+    from lora_tui.cache.models import follow_jobs
     from lora_tui.cache.sums import put_schema_sum
 
     for statement in SCHEMA:
         db.execute(statement)
     rewrite_values(db.conn)
+    follow_jobs(db.conn)
     put_schema_sum(db.conn)
 
 
