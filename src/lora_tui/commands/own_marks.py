@@ -20,6 +20,7 @@ from lora_tui.errors import LoraTuiError, NotFoundError, UsageError
 from lora_tui.marks import changes
 from lora_tui.marks.copy import refresh_copy
 from lora_tui.marks.file import MarksFile
+from lora_tui.text import cell_width
 
 _MOST_BYTES: Final = 4 * LONGEST_NOTE + 1
 """Of a note that is read; a longer one is refused anyway."""
@@ -175,8 +176,10 @@ def _list_tags(context: Context) -> None:
         rows = [{"tag": name, "models": number} for name, number in counts.items()]
         context.print_data({"tags": rows})
         return
-    wide = max((len(name) for name in counts), default=0)
-    context.out.writelines(f"{name:<{wide}}  {number:>5}\n" for name, number in counts.items())
+    wide = max(map(cell_width, counts), default=0)
+    context.out.writelines(
+        f"{name}{' ' * (wide - cell_width(name))}  {number:>5}\n" for name, number in counts.items()
+    )
     if not counts:
         context.say("No model has a tag: `lora-tui tag MODEL TAG` adds one.")
 

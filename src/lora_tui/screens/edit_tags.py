@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import ClassVar, Final, NamedTuple
 
 from textual import on
@@ -14,6 +15,7 @@ from textual.widgets import Input, Static
 
 from lora_tui.domain.own_marks import like, tag_of
 from lora_tui.errors import UsageError
+from lora_tui.text import cell_width
 from lora_tui.tui.base_screen import Modal
 from lora_tui.widgets.bindings import bound
 from lora_tui.widgets.cells import fit, normalize_width
@@ -71,6 +73,8 @@ class EditTagsScreen(Modal[TagChange | None]):
         """Type at once, behind the tags that are there."""
         self._input.focus()
         self._input.cursor_position = len(self._input.value)
+        end = partial(self._input.scroll_to, x=cell_width(self._input.value), animate=False)
+        self.call_after_refresh(end, force=True)  # more tags than the line is wide
         self._offer()
 
     def action_complete(self) -> None:

@@ -119,8 +119,10 @@ def _jobs(db: sqlite3.Connection, search: str) -> list[tuple[str, str]]:
 def _near(db: sqlite3.Connection, query: str) -> Found:
     from lora_tui.cache import near
 
-    ids = near.nearest_models(db, query, most_read=_READ_NEAR)
-    ids = list(dict.fromkeys([*ids, *near.nearest_marked(db, query)]))[:_MOST]
+    is_mark = query.startswith(("@", "#"))  # an alias or a tag: no name comes near
+    ids = [] if is_mark else near.nearest_models(db, query, most_read=_READ_NEAR)
+    marked = near.nearest_marked(db, query[1:] if is_mark else query)
+    ids = list(dict.fromkeys([*ids, *marked]))[:_MOST]
     names = names_of(db, ids)
     models = [(model_id, names[model_id]) for model_id in ids if model_id in names]
     jobs = [job for job_id in near.near_jobs(db, query) for job in _jobs(db, job_id)]
