@@ -182,7 +182,7 @@ def test_a_day_of_a_condition_is_one_of_the_users_zone(monkeypatch: pytest.Monke
 @pytest.mark.parametrize(
     ("text", "pointed", "said"),
     [
-        ("rnk >= 16 and stars > 4", "rnk", "There is no column 'rnk'. did you mean rank?"),
+        ("rnk >= 16 and stars > 4", "rnk", "There is no column 'rnk'. did you mean rank or"),
         ("stars > 4 and rank > high", "high", "rank is a whole number, and 'high' is none"),
         ("rank > name", "name", "can't be compared with name, a text"),
         ("cost > size", "size", "can't be compared"),

@@ -191,7 +191,7 @@ def test_a_hidden_view_can_not_be_named(cache: Path) -> None:
     ("sql", "said", "remedy"),
     [
         ("SELECT nme FROM models", "no column 'nme'", "did you mean name?"),
-        ("SELECT m.rnk FROM models m", "no column 'm.rnk'", "did you mean rank?"),
+        ("SELECT m.rnk FROM models m", "no column 'm.rnk'", "did you mean rank or effective_rank?"),
         ("SELECT 1 FROM modles", "no view 'modles'", "did you mean models?"),
         ("SELECT rond(1)", "no function 'rond'", "did you mean round"),
         ("SELECT name form models", 'near "models"', "--schema"),

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from difflib import SequenceMatcher
+from heapq import nlargest
 from typing import Final
 
+_LEAST: Final = 0.6
+_MOST_NEAREST: Final = 3
 _LEAST_WORD: Final = 0.7
 """The least closeness of each typed word to some word of the text."""
 _SHORTEST: Final = 3
@@ -27,6 +31,13 @@ def closeness(typed: str, text: str) -> float:
     others = _WORDS.findall(text)
     each = [max((_word(word, other) for other in others), default=0.0) for word in words]
     return whole if min(each) < _LEAST_WORD else max(whole, 0.95 * sum(each) / len(each))
+
+
+def nearest(typed: str, names: Iterable[str]) -> list[str]:
+    """At most three of a few names that come near, the nearest first."""
+    rated = [(closeness(typed, name), name) for name in names]
+    near = nlargest(_MOST_NEAREST, rated, key=lambda one: one[0])
+    return [name for rating, name in near if rating >= _LEAST]
 
 
 def _word(word: str, other: str) -> float:

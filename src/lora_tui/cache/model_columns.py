@@ -160,9 +160,9 @@ def column_of(name: str) -> ModelColumn:
     typed = name.strip().lower().replace("-", "_")
     column = _BY_NAME.get(SYNONYMS.get(typed, typed))
     if column is None:
-        from difflib import get_close_matches
+        from lora_tui.cache.closeness import nearest
 
-        near = get_close_matches(typed, [*_BY_NAME, *SYNONYMS], n=3)
+        near = nearest(typed, [*_BY_NAME, *SYNONYMS])
         remedy = f"did you mean {' or '.join(near)}? " if near else ""
         raise UsageError(
             f"There is no column {name!r}",

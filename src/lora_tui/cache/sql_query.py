@@ -15,11 +15,11 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, suppress
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from lora_tui import formats
+from lora_tui.cache.closeness import nearest
 from lora_tui.cache.connection import translate_database_errors
 from lora_tui.cache.sql_views import VIEW_NAMES, SqlView, sql_views
 from lora_tui.errors import LoraTuiError, UsageError
@@ -322,7 +322,7 @@ def _translated(
     if found is None:
         return UsageError(f"SQLite refuses the query: {text}", remedy=_SCHEMA)
     what, word = found[1], found[2]
-    near = get_close_matches(word.rpartition(".")[2].lower(), _names(what, views, sql), n=3)
+    near = nearest(word.rpartition(".")[2], _names(what, views, sql))
     shown = "view" if what == "table" else what
     guess = f"did you mean {' or '.join(near)}? " if near else ""
     return UsageError(

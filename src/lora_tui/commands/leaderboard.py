@@ -16,17 +16,17 @@ from lora_tui.documents.leaderboard import read_boards
 from lora_tui.errors import UsageError
 from lora_tui.reports import MAX_COMPARED
 from lora_tui.reports.exports import csv_table
-from lora_tui.reports.leaderboard import Board, Place, board_data
+from lora_tui.reports.leaderboard import HEADINGS, Board, Place, board_data, place_texts
 
 _COLUMNS: Final = (
-    Column("", 100, right=True),
+    Column(HEADINGS.place, 100, right=True),
     Column("ID", 95),
-    Column("NAME", 90, least=12),
-    Column("VALIDATION", 99, right=True),
-    Column("AT STEP", 50, right=True),
-    Column("LOWEST", 60, right=True),
-    Column("AT STEP", 40, right=True),
-    Column("TRAINING", 30, right=True),
+    Column(HEADINGS.name, 90, least=12),
+    Column(HEADINGS.last, 99, right=True),
+    Column(HEADINGS.last_step, 50, right=True),
+    Column(HEADINGS.lowest, 60, right=True),
+    Column(HEADINGS.lowest_step, 40, right=True),
+    Column(HEADINGS.training, 30, right=True),
 )
 
 
@@ -121,19 +121,5 @@ def _text(context: Context, found: Board) -> str:
 
 
 def _cells(place: Place) -> tuple[str, ...]:
-    found = place.validation
-    lowest = found if found and found.best is not None else None
-    return (
-        str(place.place),
-        place.model.id[:8],
-        place.model.name,
-        formats.loss(found.last if found else None),
-        _step(found.last_step if found else None),
-        formats.loss(lowest.best if lowest else None),
-        _step(lowest.best_step if lowest else None),
-        formats.loss(place.training_loss),
-    )
-
-
-def _step(value: float | None) -> str:
-    return formats.NO_VALUE if value is None else formats.step(value)
+    number, *texts = place_texts(place)
+    return (number, place.model.id[:8], *texts)

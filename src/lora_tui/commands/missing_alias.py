@@ -13,8 +13,6 @@ from lora_tui.domain.own_marks import AliasMove
 from lora_tui.errors import NotFoundError
 from lora_tui.text import terminal_safe
 
-_MOST_NEAR: Final = 3
-_LEAST_NEAR: Final = 0.6
 _MOST_MOVES: Final = 4
 
 
@@ -48,13 +46,12 @@ def missing_alias(db: sqlite3.Connection, alias: str) -> NotFoundError:
 
 
 def near_aliases(db: sqlite3.Connection, typed: str) -> list[str]:
-    """The aliases in use that come near, the nearest first; all of them for an empty text."""
-    from lora_tui.cache.closeness import closeness
+    """The aliases in use that come near, the nearest first."""
+    from lora_tui.cache.closeness import nearest
 
-    used = [alias for alias, moves in alias_histories(db).items() if moves[-1].model_id]
-    rated = [(closeness(typed.casefold(), alias.casefold()), alias) for alias in used]
-    near = sorted((one for one in rated if one[0] >= _LEAST_NEAR), reverse=True)
-    return [alias for _, alias in near[:_MOST_NEAR]]
+    return nearest(
+        typed, [alias for alias, moves in alias_histories(db).items() if moves[-1].model_id]
+    )
 
 
 def model_text(move: AliasMove) -> str:

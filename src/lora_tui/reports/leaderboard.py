@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from lora_tui import formats
 from lora_tui.domain import Model
@@ -39,6 +39,40 @@ class Place:
     model: Model
     validation: Validation | None
     training_loss: float | None
+
+
+class PlaceTexts(NamedTuple):
+    """The cells of a place, as a table shows them."""
+
+    place: str
+    name: str
+    last: str
+    last_step: str
+    lowest: str
+    lowest_step: str
+    training: str
+
+
+HEADINGS: Final = PlaceTexts("", "NAME", "VAL. LOSS", "AT STEP", "BEST VAL.", "AT STEP", "TRAINING")
+
+
+def place_texts(place: Place) -> PlaceTexts:
+    """The place as a table shows it; a dash where a loss or a step is unknown."""
+    found = place.validation
+    lowest = found if found is not None and found.best is not None else None
+    return PlaceTexts(
+        str(place.place),
+        place.model.name,
+        formats.loss(found.last if found else None),
+        _step(found.last_step if found else None),
+        formats.loss(lowest.best if lowest else None),
+        _step(lowest.best_step if lowest else None),
+        formats.loss(place.training_loss),
+    )
+
+
+def _step(value: float | None) -> str:
+    return formats.NO_VALUE if value is None else formats.step(value)
 
 
 @dataclass(frozen=True)

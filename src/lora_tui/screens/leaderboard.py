@@ -18,7 +18,7 @@ from lora_tui.cache.models import ModelQuery, count_models
 from lora_tui.documents.leaderboard import Boards, read_boards
 from lora_tui.reports import MAX_COMPARED, MIN_COMPARED
 from lora_tui.reports.best import Basis
-from lora_tui.reports.leaderboard import Board, Place
+from lora_tui.reports.leaderboard import HEADINGS, Board, Place, PlaceTexts, place_texts
 from lora_tui.screens.list_screen import LIST_KEYS, FullList, ListScreen
 from lora_tui.widgets.bindings import bound, key_of
 from lora_tui.widgets.cells import fit, fit_ends, normalize_width, wrap
@@ -202,44 +202,17 @@ class LeaderboardScreen(ListScreen[Line]):
         yield None, Content.assemble((heading, "bold $primary"), "  ", (count, "$secondary"))
         row = partial(_row, width=width, basis=board.basis, ascii_only=ascii_only)
         if board.places:
-            yield None, Content.styled(row(_HEADINGS), "$secondary")
+            yield None, Content.styled(row(HEADINGS), "$secondary")
         for place in board.places:
             style = "bold $foreground" if place.place == 1 else "$foreground 90%"
-            yield Line(board, place), Content.styled(row(_cells(place)), style)
+            yield Line(board, place), Content.styled(row(place_texts(place)), style)
         for sentence in board.sentences:
             text = normalize_width(sentence, ascii_only=ascii_only)
             for line in wrap(text, width - len(_INDENT)):
                 yield None, Content.styled(f"{_INDENT}{line}", "$secondary")
 
 
-class _Cells(NamedTuple):
-    place: str
-    name: str
-    last: str
-    last_step: str
-    lowest: str
-    lowest_step: str
-    training: str
-
-
-_HEADINGS: Final = _Cells("", "NAME", "VAL. LOSS", "AT STEP", "BEST VAL.", "AT STEP", "TRAINING")
-
-
-def _cells(place: Place) -> _Cells:
-    found = place.validation
-    lowest = found if found is not None and found.best is not None else None
-    return _Cells(
-        str(place.place),
-        place.model.name,
-        formats.loss(found.last if found else None),
-        _step(found.last_step if found else None),
-        formats.loss(lowest.best if lowest else None),
-        _step(lowest.best_step if lowest else None),
-        formats.loss(place.training_loss),
-    )
-
-
-def _row(cells: _Cells, width: int, *, basis: Basis | None, ascii_only: bool) -> str:
+def _row(cells: PlaceTexts, width: int, *, basis: Basis | None, ascii_only: bool) -> str:
     """The cells, as wide as the line; the name takes what is left."""
     numbers = []
     if basis is not Basis.TRAINING:
@@ -256,10 +229,6 @@ def _row(cells: _Cells, width: int, *, basis: Basis | None, ascii_only: bool) ->
     room = width - _PLACE - 4 - len(right)
     place = fit(cells.place, _PLACE, right=True)
     return f"{place}  {fit_ends(cells.name, room, ascii_only=ascii_only)}  {right}"
-
-
-def _step(value: float | None) -> str:
-    return formats.NO_VALUE if value is None else formats.step(value)
 
 
 def _unknown(models: int) -> str:

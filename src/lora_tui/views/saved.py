@@ -259,11 +259,10 @@ def _place_of(entries: Sequence[Mapping[str, Any]], name: str) -> int:
 
 
 def _no_view(name: str, names: Sequence[str]) -> NotFoundError:
-    from difflib import get_close_matches
+    from lora_tui.cache.closeness import nearest
 
     shown = _short(name)
-    folded = {known.casefold(): known for known in names}
-    near = [folded[found] for found in get_close_matches(shown.casefold(), folded, n=3)]
+    near = nearest(shown, names)
     return NotFoundError(
         f"There is no view {shown!r}",
         details=f"similar: {', '.join(near)}" if near else None,
