@@ -258,6 +258,8 @@ def _report(error: LoraTuiError, *, json_wanted: bool, profile: str | None = Non
         from lora_tui.secret import without_held
 
         width = shutil.get_terminal_size().columns if sys.stderr.isatty() else _WIDTH_OF_FILES
+        encoding = sys.stderr.encoding or "utf-8"  # one `?` for each character that it lacks
+        error.condition = error.condition.encode(encoding, "replace").decode(encoding)
         for line in pointing_lines(error, width - 2):  # its spaces point at the word
             _say(f"  {without_held(line)}")
     return error.exit_code
