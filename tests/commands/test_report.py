@@ -219,3 +219,17 @@ def test_a_name_that_a_spreadsheet_would_run_is_text_in_csv(configured: Sandbox,
     ).raise_for_status()
     run("sync")
     assert "\"'=HYPERLINK(" in run("list", "--csv").out
+
+
+def test_a_report_and_its_picture_never_share_a_file(
+    signed_in: Path, run: Run, tmp_path: Path
+) -> None:
+    same = str(tmp_path / "one.svg")
+    for words, told in (
+        (("--output", same, "--picture", same), "name the same file"),
+        (("--output", "-"), "not -"),
+    ):
+        ran = run("report", "any", *words)
+        assert (ran.code, ran.out) == (2, "")
+        assert told in ran.err
+    assert not Path(same).exists()

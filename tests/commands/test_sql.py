@@ -96,3 +96,10 @@ def test_a_table_fits_the_terminal_and_says_what_it_leaves_out(
         assert max(map(cell_width, lines)) <= width
         assert "do not fit: " in said[0]
         assert "--wide shows all" in said[0]
+
+
+def test_the_schema_is_no_csv_and_says_so(signed_in: Path, run: Run) -> None:
+    for form in ("--csv", "--jsonl"):
+        ran = run("sql", "--schema", form)
+        assert (ran.code, ran.out) == (2, "")
+        assert "--schema is printed as text or with --json" in ran.err

@@ -7,6 +7,7 @@ from typing import Any
 from lora_tui.commands.table import sentence_lines
 from lora_tui.domain import CurvePoint, Model
 from lora_tui.opinion import Opinion, second_opinion
+from lora_tui.reports.compare import compare_models
 from lora_tui.reports.leaderboard import Board, board, board_data
 
 
@@ -90,6 +91,17 @@ def test_who_is_not_ranked_is_counted() -> None:
     assert ids(found) == ["id-2"]
     assert any("1 model ended with losses that are not numbers" in s for s in found.sentences)
     assert any("no validation loss: not ranked" in s for s in found.sentences)
+
+
+def test_a_training_loss_of_exactly_0_is_not_ranked_where_it_would_decide() -> None:
+    stored = {"final_training_loss": 0.0, "overall_score": 5}
+    found = made(model(1, **stored), model(2, final_training_loss=0.8))
+    assert ids(found) == ["id-2"]
+    assert "1 model has a training loss of exactly 0: not ranked." in found.sentences
+    judged = compare_models([model(1, **stored), model(2, overall_score=4)], [None, None])
+    assert not any(0 in row.best for row in judged.rows)
+    assert any("A has a training loss of exactly 0" in text for text in judged.sentences)
+    assert ids(made(model(1, final_validation_loss=0.5, **stored))) == ["id-1"]
 
 
 def test_models_without_any_loss_have_an_empty_board_that_says_so() -> None:

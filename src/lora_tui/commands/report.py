@@ -32,6 +32,12 @@ def report(context: Context) -> None:
     picture = _new_file(context, arguments.picture, "--picture")
     if picture is not None:
         _require_svg(picture)
+        if output is not None and picture.resolve() == output.resolve():
+            raise UsageError(
+                "--output and --picture name the same file",
+                details=str(picture),
+                remedy="give each a file of its own",
+            )
     page = _is_page(context, output)
     with context.cache() as db:
         if len(arguments.model) == 1:
@@ -116,9 +122,17 @@ def _require_svg(path: Path) -> None:
 
 
 def _new_file(context: Context, name: str | None, option: str) -> Path | None:
-    """The path of a file that may be written. Raises UsageError where it exists already."""
+    """The path of a file that may be written.
+
+    Raises UsageError where it exists already, and for a dash, which names no file.
+    """
     if not name:
         return None
+    if name == "-":
+        raise UsageError(
+            f"{option} takes the name of a file, not -",
+            remedy="without --output the report is printed" if option == "--output" else None,
+        )
     path = expanded(name, option)
     if path.is_file() and not context.arguments.force:
         raise UsageError(

@@ -43,6 +43,10 @@ def sql(context: Context) -> None:
     if arguments.schema:
         if arguments.query is not None:
             raise UsageError("--schema takes no query", remedy="leave one out")
+        if arguments.csv or arguments.jsonl:
+            raise UsageError(
+                "--schema is printed as text or with --json", remedy="leave out --csv and --jsonl"
+            )
         _print_schema(context)
         return
     query = _query(arguments.query)

@@ -58,6 +58,8 @@ class Judgement:
     """Whether the models are of one dataset and one base model, as far as is known."""
     broken: frozenset[int]
     """Those whose weights are of a run that ended with losses that are not numbers."""
+    zero: frozenset[int]
+    """Those with a last training loss of exactly 0, never ranked by it: Trainer logs a NaN so."""
     ranked: dict[Basis, frozenset[int]]
     validations: tuple[Validation | None, ...]
     best_last: frozenset[int]
@@ -97,6 +99,8 @@ class Ranking(NamedTuple):
     comparable: bool
     broken: frozenset[int]
     """Those that ended with losses that are not numbers; never ranked."""
+    zero: frozenset[int]
+    """Those with a last training loss of exactly 0; never ranked by training loss."""
 
 
 def validation_of(model: Model, opinion: Opinion | None) -> Validation | None:
@@ -158,17 +162,19 @@ def judge(models: Sequence[Model], opinions: Sequence[Opinion | None]) -> Judgem
     everyone = frozenset(range(len(models)))
     validated = frozenset(n for n in everyone if found[n]) - broken
     has_validation = any(found)
+    losses = [training_loss(*pair) for pair in pairs]
+    zero = frozenset(n for n in everyone if losses[n] == 0) - broken
+    trained = everyone - broken - zero
     ranked = {
         Basis.ITSELF: everyone,
         Basis.VALIDATION: frozenset() if differences else validated,
-        Basis.TRAINING: frozenset() if differences or has_validation else everyone - broken,
-        Basis.RATING: frozenset() if has_validation else everyone,
+        Basis.TRAINING: frozenset() if differences or has_validation else trained,
+        Basis.RATING: frozenset() if has_validation else trained,
     }
 
     def lowest(values: Sequence[float | None], basis: Basis) -> frozenset[int]:
         return _best(values, [formats.loss(value) for value in values], -1, ranked[basis], basis)
 
-    losses = [training_loss(*pair) for pair in pairs]
     best_last = lowest([each.last if each else None for each in found], Basis.VALIDATION)
     best_lowest = lowest([each.best if each else None for each in found], Basis.VALIDATION)
     has_loss = has_validation or any(loss is not None for loss in losses)
@@ -181,10 +187,12 @@ def judge(models: Sequence[Model], opinions: Sequence[Opinion | None]) -> Judgem
         if has_validation:
             sentences += _validation_sentences(found, validated, broken, best_last, best_lowest)
         else:
+            sentences += _zero_sentence(zero, len(models))
             sentences.append("No model has a validation loss: overfitting would not be seen.")
     return Judgement(
         comparable=not differences,
         broken=broken,
+        zero=zero,
         ranked=ranked,
         validations=found,
         best_last=best_last,
@@ -207,7 +215,9 @@ def ranking(models: Sequence[Model], opinions: Sequence[Opinion | None]) -> Rank
         for index, loss in losses.items()
         if loss is not None and index in judged.ranked[basis]
     }
-    return Ranking(sorted(known, key=known.__getitem__), basis, judged.comparable, judged.broken)
+    return Ranking(
+        sorted(known, key=known.__getitem__), basis, judged.comparable, judged.broken, judged.zero
+    )
 
 
 def _best(
@@ -290,6 +300,16 @@ def _broken_sentence(broken: frozenset[int], of: int) -> list[str]:
     are = "it is" if len(broken) == 1 else "they are"
     return [
         f"{_named(broken, of)} ended with losses that are not numbers: {are} not ranked by losses."
+    ]
+
+
+def _zero_sentence(zero: frozenset[int], of: int) -> list[str]:
+    if not zero:
+        return []
+    verb, are = ("has", "it is") if len(zero) == 1 else ("have", "they are")
+    return [
+        f"{_named(zero, of)} {verb} a training loss of exactly 0, as is logged for one that is not"
+        f" a number: {are} not ranked."
     ]
 
 

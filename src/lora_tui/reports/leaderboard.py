@@ -202,7 +202,10 @@ def _sentences(
             "No model has a validation loss: ranked by training loss, which hides overfitting."
         )
     broken = len(ranked.broken)
-    without = looked_at - len(ranked.order) - broken + (total - validated if validated else 0)
+    zero = 0 if ranked.basis is Basis.VALIDATION else len(ranked.zero)
+    without = (
+        looked_at - len(ranked.order) - broken - zero + (total - validated if validated else 0)
+    )
     if without:
         have = "has" if without == 1 else "have"
         which = "validation loss" if validated else "loss"
@@ -211,6 +214,10 @@ def _sentences(
     if broken:
         text = formats.counted(broken, "model")
         sentences.append(f"{text} ended with losses that are not numbers: not ranked.")
+    if zero:
+        have = "has" if zero == 1 else "have"
+        text = formats.counted(zero, "model")
+        sentences.append(f"{text} {have} a training loss of exactly 0: not ranked.")
     if not places:
         return sentences or ["No model has a loss."]
     if [place.place for place in places].count(1) > 1:
