@@ -257,7 +257,7 @@ def _remark(offset: int, shown: int, total: int, last_sync: datetime | None) -> 
     if last_sync is None:
         return "The cache was never synced: run `lora-tui sync`."
     if shown:
-        which = f"{offset + 1}–{offset + shown} of {total} models"
+        which = f"{offset + 1}–{offset + shown} of {formats.counted(total, 'model')}"
     else:
         which = f"No models on this page, {total} in all" if total else "No matching models"
     return f"{which}, synced {formats.age(last_sync, clock.now())}"

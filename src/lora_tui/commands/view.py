@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from lora_tui.cache.model_query import ModelQuery
 from lora_tui.commands.context import Context
@@ -11,7 +11,6 @@ from lora_tui.commands.list import asked_query
 from lora_tui.commands.style import table_width_of
 from lora_tui.commands.table import Column, table_lines
 from lora_tui.views.orders import order_text
-from lora_tui.views.query_json import query_data
 from lora_tui.views.saved import (
     WITH_A_KEY,
     SavedView,
@@ -22,6 +21,7 @@ from lora_tui.views.saved import (
     find_view,
     read_views,
     save_view,
+    view_data,
     without_vanished,
 )
 
@@ -41,7 +41,7 @@ def save(context: Context) -> None:
         view = _last_shown(context, name)
     replaced = save_view(_path(context), view)
     if context.json:
-        context.print_data(_data(view))
+        context.print_data(view_data(view))
     else:
         words = "Replaced" if replaced else "Saved"
         context.say(f"{words} the view {name!r}: {_filters(view)} ({order_text(view.query)})")
@@ -51,7 +51,7 @@ def list_views(context: Context) -> None:
     """Print the views as a table or JSON."""
     found = _read(context)
     if context.json:
-        context.print_data({"views": [_data(view) for view in found]})
+        context.print_data({"views": [view_data(view) for view in found]})
         return
     rows = [
         (
@@ -122,12 +122,3 @@ def _filters(view: SavedView) -> str:
     from lora_tui.views.words import query_text
 
     return query_text(view.query) or "all models"
-
-
-def _data(view: SavedView) -> dict[str, Any]:
-    return {
-        "name": view.name,
-        "query": query_data(view.query),
-        "columns": list(view.columns),
-        "cards": view.cards,
-    }

@@ -109,7 +109,7 @@ def save_view(path: Path, view: SavedView) -> bool:
     def change(entries: list[dict[str, Any]]) -> None:
         for entry in entries:
             if _is_named(_name_of(entry), named.name):
-                entry.update(_data_of(named))
+                entry.update(view_data(named))
                 replaced.append(True)
                 return
         if len(entries) >= _MOST_VIEWS:
@@ -117,7 +117,7 @@ def save_view(path: Path, view: SavedView) -> bool:
                 f"There are {_MOST_VIEWS} views already",
                 remedy="delete one with `lora-tui view delete NAME`",
             )
-        entries.append(_data_of(named))
+        entries.append(view_data(named))
 
     _change(path, change)
     return bool(replaced)
@@ -297,7 +297,8 @@ def _view_of(entry: Mapping[str, Any]) -> SavedView:
     )
 
 
-def _data_of(view: SavedView) -> dict[str, Any]:
+def view_data(view: SavedView) -> dict[str, Any]:
+    """The view as JSON data, in the file and for `--json`."""
     return {
         "name": view.name,
         "query": query_data(view.query),
