@@ -93,4 +93,5 @@ def test_a_file_that_another_program_changes_reaches_the_open_screens(
         file.path.write_text('{"lora_tui_marks": 9}')
         assert told.wait(PATIENCE)
         assert "newer lora-tui" in said[0]
+        assert str(file.path) in said[0]
         assert get_marks(screen, "m1").tags == ("before", "pulled")

@@ -18,6 +18,7 @@ from lora_tui.files import file_stamp
 from lora_tui.marks import changes
 from lora_tui.marks.copy import refresh_copy
 from lora_tui.marks.file import MarksFile
+from lora_tui.text import terminal_safe
 
 _SECONDS: Final = 2.0
 """Between two looks at the file."""
@@ -121,8 +122,11 @@ class MarksWriter:
             except LoraTuiError as error:
                 if str(error) != told:  # once, not with each look
                     told = str(error)
+                    details = (
+                        f"\n{terminal_safe(error.details, limit=500)}" if error.details else ""
+                    )
                     remedy = f"\n→ {error.remedy}" if error.remedy else ""
-                    self._tell(MARKS, f"{error}{remedy}")
+                    self._tell(MARKS, f"{error}{details}{remedy}")
             except Exception:
                 _log.exception("the marks could not be read")
             self._stopped.wait(_SECONDS)
