@@ -259,7 +259,7 @@ async def test_help_names_every_key_that_the_screen_answers_to(
 ) -> None:
     library.fill()
     app = open_app()
-    async with app.run_test(size=(80, 64)) as pilot:
+    async with app.run_test(size=(80, 90)) as pilot:
         await pilot.press("question_mark")
         assert isinstance(app.screen, HelpScreen)
         lines = [line.partition("│")[2] for line in screen_text(app).splitlines()]
