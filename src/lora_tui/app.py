@@ -12,6 +12,7 @@ from textual.command import CommandPalette, Provider
 from textual.screen import Screen
 
 from lora_tui.cache.metadata import get_sync_state
+from lora_tui.cache.model_query import ModelQuery
 from lora_tui.cache.transfer_queue import active_transfers
 from lora_tui.errors import AuthenticationError, LoraTuiError
 from lora_tui.screens.models import ModelsScreen
@@ -209,10 +210,16 @@ class LoraTuiApp(CacheApp):
         self._show(CostsScreen, CostsScreen)
 
     def action_leaderboard(self) -> None:
-        """Show the best models of each dataset and base model."""
+        """Show the best models of each dataset and base model, of those that the list shows."""
         from lora_tui.screens.leaderboard import LeaderboardScreen
 
-        self._show(LeaderboardScreen, LeaderboardScreen)
+        lists = [screen for screen in self.screen_stack if isinstance(screen, ModelsScreen)]
+        query = lists[-1].model_query if lists else ModelQuery()
+        self._show(
+            LeaderboardScreen,
+            partial(LeaderboardScreen, query),
+            lambda screen: screen.model_query == query.unordered,
+        )
 
     def action_settings(self) -> None:
         """Show the settings."""

@@ -92,6 +92,21 @@ async def test_groups_tell_their_best_and_keys_open_and_compare_them(
         assert len(app.screen_stack) == 2
 
 
+async def test_it_ranks_the_models_that_the_list_shows(library: Library, open_app: Open) -> None:
+    library.begin("leaders", lambda: fill(library))
+    app = open_app()
+    async with app.run_test(size=(120, 48)) as pilot:
+        await pilot.press("slash", *"customer", "enter")
+        text = await opened(app, pilot)
+        assert "1 group  “customer”" in text
+        assert "3 of 5 models" in text
+        await pilot.press("escape", "escape")
+        await pilot.pause()
+        text = await opened(app, pilot)
+        assert "“customer”" not in text
+        assert "1 of 1 model" in text or "groups" in text
+
+
 async def test_it_says_that_models_are_being_ranked_and_why_there_are_none(
     library: Library, open_app: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -54,6 +54,11 @@ class ModelQuery(NamedTuple):
         """The same order without filters."""
         return ModelQuery(sort=self.sort, reverse=self.reverse)
 
+    @property
+    def unordered(self) -> ModelQuery:
+        """The same filters in the usual order: equal where the same models match."""
+        return self._replace(sort=Sort.CREATED, reverse=False)
+
 
 _KEYS = {
     Sort.CREATED: Key("created_at", descends=True),

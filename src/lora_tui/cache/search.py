@@ -13,7 +13,7 @@ from itertools import pairwise
 from typing import Final
 
 from lora_tui.cache.keyset import keep_matches
-from lora_tui.cache.model_query import ModelQuery, Sort
+from lora_tui.cache.model_query import ModelQuery
 from lora_tui.clock import microseconds
 from lora_tui.text import terminal_safe
 
@@ -39,7 +39,7 @@ _ID_CHARACTERS: Final = frozenset("0123456789abcdef-")
 
 def find_matches(db: sqlite3.Connection, query: ModelQuery) -> int:
     """Fill `temp.matches` (n) with the numbers of the matching models; returns how many match."""
-    question = repr(query._replace(sort=Sort.CREATED, reverse=False))
+    question = repr(query.unordered)
     return keep_matches(db, "matches", question, lambda: _select(db, query))
 
 

@@ -75,8 +75,10 @@ class LeaderboardScreen(ListScreen[Line]):
         ),
     ]
 
-    def __init__(self) -> None:
+    def __init__(self, query: ModelQuery) -> None:
         super().__init__()
+        self.model_query = query.unordered
+        """Which models are ranked: those that the list showed."""
         self._limit = _FEW
         self._found: Boards | None = None
 
@@ -110,7 +112,8 @@ class LeaderboardScreen(ListScreen[Line]):
             self._draw()
         else:
             self.query_one(TitleBar).aside = "reading"
-        self.read(partial(read_boards, limit=self._limit), self._show, exclusive="boards")
+        read = partial(read_boards, limit=self._limit, query=self.model_query)
+        self.read(read, self._show, exclusive="boards")
 
     def check_action(
         self,
@@ -147,7 +150,7 @@ class LeaderboardScreen(ListScreen[Line]):
     def say_empty(self, panel: StatePanel) -> None:
         """Say that the models are being read, or why there are none."""
         if self._found is None:
-            models = count_models(self.db, ModelQuery())
+            models = count_models(self.db, self.model_query)
             panel.show_message(f"Ranking {formats.counted(models, 'model')}", "This takes a moment")
             return
         state = get_sync_state(self.db)
@@ -161,11 +164,23 @@ class LeaderboardScreen(ListScreen[Line]):
             signed_out=self.lora.login_refused,
         ):
             unknown = self._found.unknown
+            none = "There are no models yet."
+            if not self.model_query.is_everything:
+                none = f"There are no models with {self._narrowed}."
             panel.show_message(
                 "No model can be ranked",
-                f"{_unknown(unknown)}." if unknown else "There are no models yet.",
+                f"{_unknown(unknown)}." if unknown else none,
                 f"{key_of(self.app, 'app.sync')} syncs again",
             )
+
+    @property
+    def _narrowed(self) -> str:
+        """The search and the filters in words; empty without any."""
+        if self.model_query.is_everything:
+            return ""
+        from lora_tui.views.words import query_text
+
+        return query_text(self.model_query)
 
     def _show(self, found: Boards) -> None:
         self._found = found
@@ -187,7 +202,8 @@ class LeaderboardScreen(ListScreen[Line]):
         self.show_rows(lines)
         title = self.query_one(TitleBar)
         groups = len(found.boards)
-        title.detail = formats.counted(groups, "group") if groups else ""
+        counted = formats.counted(groups, "group") if groups else ""
+        title.detail = "  ".join(filter(None, (counted, self._narrowed)))
         title.aside = f"best {self._limit} of each"
 
     def _lines_of(self, board: Board) -> Iterator[tuple[Line | None, Content]]:

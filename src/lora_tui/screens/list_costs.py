@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from lora_tui.cache.model_costs import ListCost, cost_of_matches
-from lora_tui.cache.models import ModelQuery, Sort
+from lora_tui.cache.models import ModelQuery
 from lora_tui.tui.base_screen import CacheScreen
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class ListCosts:
 
     def sum_up(self, query: ModelQuery, total: int) -> None:
         """Sum up the cost of the `total` models that match; of many after a pause in the typing."""
-        matched = query._replace(sort=Sort.CREATED, reverse=False)
+        matched = query.unordered
         if matched == self._asked:
             return
         self._asked, self.cost = matched, None

@@ -16,7 +16,6 @@ from lora_tui.cache.models import (
     ModelList,
     ModelQuery,
     ModelSummary,
-    Sort,
     count_models,
     names_of,
     natural_direction,
@@ -189,7 +188,7 @@ class ModelsScreen(TableScreen):
         if found is not None:
             self._show_found(found, query)
         elif self._list is None:  # the first frame does not wait
-            newest = query._replace(sort=Sort.CREATED, reverse=False)
+            newest = query.unordered
             self._show_found(ModelList(self.db, newest), newest)
         else:
             self._refresh_states(self.rows.total)
