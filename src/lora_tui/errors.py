@@ -48,8 +48,16 @@ class UsageError(LoraTuiError):
 class ConditionError(UsageError):
     """A condition can't be understood; it points at the word."""
 
-    def __init__(self, message: str, *, condition: str, span: tuple[int, int], remedy: str) -> None:
-        super().__init__(message, remedy=remedy)
+    def __init__(
+        self,
+        message: str,
+        *,
+        condition: str = "",
+        span: tuple[int, int] = (0, 0),
+        details: str | None = None,
+        remedy: str | None = None,
+    ) -> None:
+        super().__init__(message, details=details, remedy=remedy)
         self.condition = condition
         self.span = span
         """Where the word begins and ends in the condition, in characters from 0."""

@@ -274,7 +274,7 @@ async def test_help_begins_with_the_keys_of_the_focused_part(
 ) -> None:
     library.fill()
     app = open_app()
-    async with app.run_test(size=(80, 40)) as pilot:
+    async with app.run_test(size=(80, 90)) as pilot:
         await pilot.press("question_mark")
         text = screen_text(app)
         assert text.index("In the list") < text.index("This screen") < text.index("Everywhere")

@@ -129,14 +129,6 @@ async def test_marks_and_the_comparison_may_be_typed_in_one_burst(
         await until(pilot, lambda: isinstance(app.screen, CompareScreen))
 
 
-async def test_more_than_six_are_refused_in_words(models: Library, open_app: Open) -> None:
-    app = open_app()
-    async with app.run_test(size=SMALL) as pilot:
-        await pilot.press(*["space"] * 7, "c")
-        assert isinstance(app.screen, ModelsScreen)
-        assert "Up to 6 models can be compared; 7 are marked" in toasts(app)[-1]
-
-
 async def test_going_back_keeps_the_marks(models: Library, open_app: Open) -> None:
     app = open_app()
     async with app.run_test(size=SMALL) as pilot:

@@ -144,6 +144,6 @@ async def test_comparing_fewer_than_two_models_says_how_to_mark_them(
     app = open_app()
     async with app.run_test(size=(100, 30)) as pilot:
         await pilot.press("c")
-        assert toasts(app) == [": Mark 2 to 6 models first (space marks one)"]
+        assert toasts(app) == [": Mark 2 to 100 models first (space marks one)"]
         await pilot.press("space", "c")
         assert len(toasts(app)) == 2  # one is not enough
