@@ -250,7 +250,12 @@ def _report(error: LoraTuiError, *, json_wanted: bool, profile: str | None = Non
     if remedy:
         parts.append(f". {remedy}")
     # it may quote a file or an argument
-    _say(terminal_safe("".join(parts), limit=4_000))
+    message = terminal_safe("".join(parts), limit=4_000)
+    if sys.stderr.isatty():
+        from lora_tui.commands.prose import message_for
+
+        message = message_for(sys.stderr, message)
+    _say(message)
     if isinstance(error, ConditionError):
         import shutil
 
