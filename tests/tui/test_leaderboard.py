@@ -75,6 +75,7 @@ async def test_groups_tell_their_best_and_keys_open_and_compare_them(
         text = await opened(app, pilot)
         (heading,) = [line for line in text.splitlines() if "Customer Support Emails, meta" in line]
         assert heading.rstrip().endswith("3 of 5 models")
+        assert text.index("SQL Assistant, meta") < text.index("Legal Clause Review, meta")  # 2, 1
         assert "The first differs from the others in: Rank 32 (others 16, 8)." in text
         assert "1 model has no validation loss: not ranked." in text
         assert "ranked by training loss, which hides overfitting" in text

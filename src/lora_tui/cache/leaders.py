@@ -52,7 +52,9 @@ class Group:
 
 
 def read_groups(db: sqlite3.Connection, query: ModelQuery = _EVERYTHING) -> tuple[list[Group], int]:
-    """The groups by name of dataset and base model; how many models are of an unknown one.
+    """The groups, those with several models first, then by name of dataset and base model.
+
+    Also how many models are of an unknown one.
 
     Only of the models that match the query.
     """
@@ -85,6 +87,7 @@ def read_groups(db: sqlite3.Connection, query: ModelQuery = _EVERYTHING) -> tupl
     found = sorted(
         groups.values(),
         key=lambda group: (
+            group.models < 2,  # nothing to choose between
             (group.dataset_name or "").casefold(),
             group.base_model,
             group.dataset_id,

@@ -20,7 +20,7 @@ class Boards(NamedTuple):
     """The boards, and who is on none."""
 
     boards: tuple[Board, ...]
-    """By the names of dataset and base model."""
+    """Those with several models first, then by the names of dataset and base model."""
     unknown: int
     """How many models have an unknown dataset or base model."""
 
