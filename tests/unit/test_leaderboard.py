@@ -8,7 +8,7 @@ from lora_tui.commands.table import sentence_lines
 from lora_tui.domain import CurvePoint, Model
 from lora_tui.opinion import Opinion, second_opinion
 from lora_tui.reports.compare import compare_models
-from lora_tui.reports.leaderboard import Board, board, board_data
+from lora_tui.reports.leaderboard import Board, Counts, board, board_data
 
 
 def model(number: int, *, rank: int = 8, rate: float = 1e-4, **quality: Any) -> Model:
@@ -25,11 +25,13 @@ def model(number: int, *, rank: int = 8, rate: float = 1e-4, **quality: Any) -> 
     )
 
 
-def made(*models: Model, opinions: list[Opinion | None] | None = None, limit: int = 3) -> Board:
+def made(
+    *models: Model, opinions: list[Opinion | None] | None = None, limit: int = 3, broken: int = 0
+) -> Board:
     validated = sum(each.quality.final_validation_loss is not None for each in models)
     return board(
         ("d-1", "Data", "b"),
-        (len(models), validated),
+        Counts(len(models), validated, broken),
         models,
         opinions or [None] * len(models),
         limit,
@@ -91,6 +93,11 @@ def test_who_is_not_ranked_is_counted() -> None:
     assert ids(found) == ["id-2"]
     assert any("1 model ended with losses that are not numbers" in s for s in found.sentences)
     assert any("no validation loss: not ranked" in s for s in found.sentences)
+
+
+def test_runs_that_ended_badly_are_counted_in_the_whole_group() -> None:
+    found = made(model(1, final_validation_loss=0.5), broken=12)
+    assert "12 models ended with losses that are not numbers: not ranked." in found.sentences
 
 
 def test_a_training_loss_of_exactly_0_is_not_ranked_where_it_would_decide() -> None:

@@ -37,6 +37,10 @@ class Group:
     models: int = 0
     validated: int = 0
     """How many have a validation loss."""
+    broken: int = 0
+    """How many ended with losses that are not numbers."""
+    broken_validated: int = 0
+    """How many of those have a validation loss."""
     candidates: list[_Candidate] = field(default_factory=list)
 
     def ids(self) -> list[str]:
@@ -75,6 +79,8 @@ def read_groups(db: sqlite3.Connection, query: ModelQuery = _EVERYTHING) -> tupl
             groups[dataset_id, base] = group
         group.models += 1
         group.validated += loss is not None
+        group.broken += bool(broken)
+        group.broken_validated += bool(broken) and loss is not None
         if loss is None and trained is None:
             continue
         lowest = trained if loss is None else loss

@@ -11,7 +11,7 @@ from lora_tui.cache.runs import get_opinion
 from lora_tui.domain import Model
 from lora_tui.opinion import Opinion
 from lora_tui.reports.best import ranking
-from lora_tui.reports.leaderboard import Board, board
+from lora_tui.reports.leaderboard import Board, Counts, board
 
 _EVERYTHING: Final = ModelQuery()
 
@@ -47,7 +47,11 @@ def _board(db: sqlite3.Connection, group: leaders.Group, limit: int) -> Board:
             opinions.append(get_opinion(db, model.job_id))
     return board(
         (group.dataset_id, group.dataset_name, group.base_model),
-        (group.models, group.validated),
+        Counts(
+            group.models,
+            group.validated,
+            group.broken_validated if group.validated else group.broken,
+        ),
         found,
         opinions,
         limit,

@@ -103,17 +103,26 @@ class Board:
     """What they are ranked by, who is not, and in what the first differs."""
 
 
+class Counts(NamedTuple):
+    """Of all models of a group, also those that are no candidates."""
+
+    models: int
+    validated: int
+    """How many have a validation loss."""
+    broken: int
+    """How many of those that could be ranked ended with losses that are not numbers."""
+
+
 def board(
     group: tuple[str, str | None, str],
-    counts: tuple[int, int],
+    counts: Counts,
     models: Sequence[Model],
     opinions: Sequence[Opinion | None],
     limit: int,
 ) -> Board:
     """Rank the candidates of a group (dataset's id, its name, base model).
 
-    `counts`: how many models the group has, and how many of them have a validation loss. `models`
-    has the candidates, with their `opinions` in the same order.
+    `models` has the candidates, with their `opinions` in the same order.
     """
     ranked = ranking(models, opinions)
     shown = ranked.order[:limit]
@@ -128,7 +137,7 @@ def board(
     differences = _differences([models[n] for n in shown], [opinions[n] for n in shown])
     return Board(
         *group,
-        models=counts[0],
+        models=counts.models,
         basis=ranked.basis if shown else None,
         places=tuple(places),
         differences=differences,
@@ -188,12 +197,12 @@ def _is_chosen(row: Row) -> bool:
 
 def _sentences(
     ranked: Ranking,
-    counts: tuple[int, int],
+    counts: Counts,
     looked_at: int,
     places: Sequence[Place],
     differences: Sequence[Difference],
 ) -> list[str]:
-    total, validated = counts
+    total, validated, all_broken = counts
     if not ranked.comparable:
         return ["Different evaluation sets: losses can't be compared; none is ranked."]
     sentences = []
@@ -211,6 +220,7 @@ def _sentences(
         which = "validation loss" if validated else "loss"
         text = formats.counted(without, "model")
         sentences.append(f"{text} {have} no {which}: not ranked.")
+    broken = max(broken, all_broken)  # the best suffice for a board, so that not all were read
     if broken:
         text = formats.counted(broken, "model")
         sentences.append(f"{text} ended with losses that are not numbers: not ranked.")
