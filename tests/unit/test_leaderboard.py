@@ -111,6 +111,17 @@ def test_a_training_loss_of_exactly_0_is_not_ranked_where_it_would_decide() -> N
     assert ids(made(model(1, final_validation_loss=0.5, **stored))) == ["id-1"]
 
 
+def test_a_validation_loss_of_exactly_0_is_not_ranked() -> None:
+    models = [model(1, final_validation_loss=0.0), model(2, final_validation_loss=0.8)]
+    found = made(*models, model(3, final_validation_loss=0.9))
+    assert ids(found) == ["id-2", "id-3"]
+    assert "1 model has a validation loss of exactly 0: not ranked." in found.sentences
+    judged = compare_models(models, [None, None])
+    assert not any(0 in row.best for row in judged.rows)
+    assert any("A has a validation loss of exactly 0" in text for text in judged.sentences)
+    assert not made(model(1, final_validation_loss=0.0)).places
+
+
 def test_models_without_any_loss_have_an_empty_board_that_says_so() -> None:
     assert made(model(1)).sentences == ("1 model has no loss: not ranked.",)
 

@@ -23,7 +23,7 @@ _SQL: Final = (
 _EVERYTHING: Final = ModelQuery()
 _Candidate = tuple[bool, bool, float, str]
 """Whether there is no validation loss, whether it is not ranked (the run ended with losses that are
-not numbers, or the training loss that decides is exactly 0), the loss, the id: the best one is the
+not numbers, or the loss that decides is exactly 0), the loss, the id: the best one is the
 least."""
 
 
@@ -84,7 +84,7 @@ def read_groups(db: sqlite3.Connection, query: ModelQuery = _EVERYTHING) -> tupl
         if loss is None and trained is None:
             continue
         lowest = trained if loss is None else loss
-        is_unranked = bool(broken) or (loss is None and trained == 0)
+        is_unranked = bool(broken) or lowest == 0
         group.candidates.append((loss is None, is_unranked, lowest, model_id))
         if len(group.candidates) > 8 * _KEPT:
             group.candidates = sorted(group.candidates)[:_KEPT]

@@ -59,7 +59,10 @@ class Judgement:
     broken: frozenset[int]
     """Those whose weights are of a run that ended with losses that are not numbers."""
     zero: frozenset[int]
-    """Those with a last training loss of exactly 0, never ranked by it: Trainer logs a NaN so."""
+    """Those whose loss that decides is exactly 0, never ranked by it.
+
+    Trainer logs a NaN of the training so; the rating takes a validation loss of 0 for none.
+    """
     ranked: dict[Basis, frozenset[int]]
     validations: tuple[Validation | None, ...]
     best_last: frozenset[int]
@@ -100,7 +103,7 @@ class Ranking(NamedTuple):
     broken: frozenset[int]
     """Those that ended with losses that are not numbers; never ranked."""
     zero: frozenset[int]
-    """Those with a last training loss of exactly 0; never ranked by training loss."""
+    """Those whose loss that decides is exactly 0; never ranked."""
 
 
 def validation_of(model: Model, opinion: Opinion | None) -> Validation | None:
@@ -160,10 +163,11 @@ def judge(models: Sequence[Model], opinions: Sequence[Opinion | None]) -> Judgem
     broken = frozenset(n for n, pair in enumerate(pairs) if _is_broken(*pair))
     differences, unknown = _differences(models)
     everyone = frozenset(range(len(models)))
-    validated = frozenset(n for n in everyone if found[n]) - broken
     has_validation = any(found)
     losses = [training_loss(*pair) for pair in pairs]
-    zero = frozenset(n for n in everyone if losses[n] == 0) - broken
+    deciding = [each and each.last for each in found] if has_validation else losses
+    zero = frozenset(n for n in everyone if deciding[n] == 0) - broken
+    validated = frozenset(n for n in everyone if found[n]) - broken - zero
     trained = everyone - broken - zero
     ranked = {
         Basis.ITSELF: everyone,
@@ -185,9 +189,12 @@ def judge(models: Sequence[Model], opinions: Sequence[Opinion | None]) -> Judgem
     else:
         sentences = [*unknown, *_broken_sentence(broken, len(models))]
         if has_validation:
-            sentences += _validation_sentences(found, validated, broken, best_last, best_lowest)
+            sentences += _zero_sentence(zero, len(models), "validation loss of exactly 0")
+            left_out = broken | zero
+            sentences += _validation_sentences(found, validated, left_out, best_last, best_lowest)
         else:
-            sentences += _zero_sentence(zero, len(models))
+            text = "training loss of exactly 0, as is logged for one that is not a number"
+            sentences += _zero_sentence(zero, len(models), text)
             sentences.append("No model has a validation loss: overfitting would not be seen.")
     return Judgement(
         comparable=not differences,
@@ -303,25 +310,22 @@ def _broken_sentence(broken: frozenset[int], of: int) -> list[str]:
     ]
 
 
-def _zero_sentence(zero: frozenset[int], of: int) -> list[str]:
+def _zero_sentence(zero: frozenset[int], of: int, loss: str) -> list[str]:
     if not zero:
         return []
     verb, are = ("has", "it is") if len(zero) == 1 else ("have", "they are")
-    return [
-        f"{_named(zero, of)} {verb} a training loss of exactly 0, as is logged for one that is not"
-        f" a number: {are} not ranked."
-    ]
+    return [f"{_named(zero, of)} {verb} a {loss}: {are} not ranked."]
 
 
 def _validation_sentences(
     found: Sequence[Validation | None],
     validated: frozenset[int],
-    broken: frozenset[int],
+    left_out: frozenset[int],
     best_last: frozenset[int],
     best_lowest: frozenset[int],
 ) -> list[str]:
     """Who is best by validation, ties, who has no validation loss, and what is not marked."""
-    missing = [index for index, each in enumerate(found) if each is None and index not in broken]
+    missing = [index for index, each in enumerate(found) if each is None and index not in left_out]
     have, are = ("has", "it is") if len(missing) == 1 else ("have", "they are")
     without = [
         f"{_named(missing, len(found))} {have} no validation loss: {are} not ranked by losses."
@@ -329,11 +333,11 @@ def _validation_sentences(
     if not validated:
         return without if missing else []
     if len(validated) == 1:
-        only = "is left with" if broken else "has"
+        only = "is left with" if left_out else "has"
         sentence = (
             f"Only {_named(validated, len(found))} {only} a validation loss: no loss is marked."
         )
-        return [sentence, *(without if missing and broken else ())]
+        return [sentence, *(without if missing and left_out else ())]
     sentences = _best_sentences(found, validated, best_last, best_lowest)
     if missing:
         sentences += without

@@ -211,7 +211,7 @@ def _sentences(
             "No model has a validation loss: ranked by training loss, which hides overfitting."
         )
     broken = len(ranked.broken)
-    zero = 0 if ranked.basis is Basis.VALIDATION else len(ranked.zero)
+    zero = len(ranked.zero)
     without = (
         looked_at - len(ranked.order) - broken - zero + (total - validated if validated else 0)
     )
@@ -227,7 +227,7 @@ def _sentences(
     if zero:
         have = "has" if zero == 1 else "have"
         text = formats.counted(zero, "model")
-        sentences.append(f"{text} {have} a training loss of exactly 0: not ranked.")
+        sentences.append(f"{text} {have} a {ranked.basis.value} loss of exactly 0: not ranked.")
     if not places:
         return sentences or ["No model has a loss."]
     if [place.place for place in places].count(1) > 1:
