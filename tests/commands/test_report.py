@@ -228,8 +228,25 @@ def test_a_report_and_its_picture_never_share_a_file(
     for words, told in (
         (("--output", same, "--picture", same), "name the same file"),
         (("--output", "-"), "not -"),
+        (("--output", ""), "names no file"),
+        (("--output", f"{tmp_path}"), "names a directory"),
+        (("--picture", f"{tmp_path}/new/"), "names a directory"),
     ):
         ran = run("report", "any", *words)
         assert (ran.code, ran.out) == (2, "")
         assert told in ran.err
     assert not Path(same).exists()
+
+
+def test_a_report_without_its_picture_and_a_picture_without_its_report_are_not_left(
+    configured: Sandbox, run: Run, tmp_path: Path
+) -> None:
+    run("sync")
+    model = run("list", "--json").data["models"][0]["id"]
+    (tmp_path / "file").touch()
+    good, bad = tmp_path / "good", tmp_path / "file" / "bad"
+    for output, picture in ((f"{good}.md", f"{bad}.svg"), (f"{bad}.md", f"{good}.svg")):
+        ran = run("report", model, "--output", output, "--picture", picture)
+        assert ran.code not in (0, 2)
+        assert "can't be written" in ran.err
+        assert [path.name for path in tmp_path.glob("good*")] == []

@@ -11,7 +11,7 @@ from lora_tui.commands.context import Context, resolve
 from lora_tui.config.kinds import expanded
 from lora_tui.documents.comparison import read_comparison, read_curves, read_document
 from lora_tui.documents.model_report import read_card
-from lora_tui.errors import UsageError
+from lora_tui.errors import DiskError, UsageError
 from lora_tui.files import PUBLIC_MODE, disk_error, write_file
 from lora_tui.reports import MAX_COMPARED
 from lora_tui.reports.best import validation_data, validation_of
@@ -44,15 +44,12 @@ def report(context: Context) -> None:
             text, svg, data = _of_one(context, db, page, _link(output, picture))
         else:
             text, svg, data = _of_several(context, db, page, _link(output, picture))
-    if picture is not None:
-        if svg is None:
-            raise UsageError(
-                "There is no curve to draw: fewer than two losses are cached",
-                remedy="leave out --picture, or open the model in `lora-tui`, which fetches them",
-            )
-        _write(picture, svg, "The picture")
-    if output is not None:
-        _write(output, text, "The report")
+    if picture is not None and svg is None:
+        raise UsageError(
+            "There is no curve to draw: fewer than two losses are cached",
+            remedy="leave out --picture, or open the model in `lora-tui`, which fetches them",
+        )
+    _write_both(output, text, picture, svg)
     if context.json:
         written = {
             "format": "html" if page else "md",
@@ -124,22 +121,42 @@ def _require_svg(path: Path) -> None:
 def _new_file(context: Context, name: str | None, option: str) -> Path | None:
     """The path of a file that may be written.
 
-    Raises UsageError where it exists already, and for a dash, which names no file.
+    Raises UsageError where it exists already, and for what names no file: a dash, nothing, a
+    directory.
     """
-    if not name:
+    if name is None:
         return None
+    if not name:
+        raise UsageError(f"{option} names no file", remedy="write a name after it")
     if name == "-":
         raise UsageError(
             f"{option} takes the name of a file, not -",
             remedy="without --output the report is printed" if option == "--output" else None,
         )
     path = expanded(name, option)
+    if path.is_dir() or name.endswith("/"):
+        raise UsageError(f"{option} names a directory", details=name, remedy="name a file in it")
     if path.is_file() and not context.arguments.force:
         raise UsageError(
             f"{path} exists already",
             remedy="choose another name, or replace it with --force",
         )
     return path
+
+
+def _write_both(output: Path | None, text: str, picture: Path | None, svg: str | None) -> None:
+    """Write what is wanted. Raises DiskError; then no file is left that was not there before."""
+    is_new = output is not None and not output.exists()
+    if output is not None:
+        _write(output, text, "The report")
+    if picture is None or svg is None:
+        return
+    try:
+        _write(picture, svg, "The picture")
+    except DiskError:
+        if output is not None and is_new:
+            output.unlink(missing_ok=True)
+        raise
 
 
 def _write(path: Path, text: str, what: str) -> None:
