@@ -10,7 +10,8 @@ from lora_tui.clock import parse_timestamp
 from lora_tui.commands.context import Context, resolve
 from lora_tui.commands.missing_alias import model_text, near_aliases
 from lora_tui.commands.own_marks import changing_marks
-from lora_tui.commands.style import table_width_of
+from lora_tui.commands.prose import label_lines
+from lora_tui.commands.style import table_width_of, width_of
 from lora_tui.commands.table import Column, table_lines
 from lora_tui.domain.own_marks import AliasMove, alias_of
 from lora_tui.errors import NotFoundError
@@ -127,7 +128,8 @@ def alias_history(context: Context) -> None:
         moved = f"from {model_text(last)} " if last.model_id else ""
         when = formats.date_time(parse_timestamp(move.at))
         what = f"{moved}to {model_text(move)}" if move.model_id else f"removed {moved}".strip()
-        context.out.write(f"{when}  {what}\n")
+        lines = label_lines(when, what, width_of(context), start=len(when) + 1)
+        context.out.writelines(f"{line}\n" for line in lines)
 
 
 def _move(move: AliasMove | None) -> dict[str, Any] | None:

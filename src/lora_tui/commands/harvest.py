@@ -14,6 +14,8 @@ from lora_tui import clock, formats
 from lora_tui.alerts.harvest_events import HarvestAlerts
 from lora_tui.alerts.sender import HARVEST, sends
 from lora_tui.commands.context import Context, similar
+from lora_tui.commands.prose import label_lines
+from lora_tui.commands.style import width_of
 from lora_tui.errors import NotFoundError, PartlyFailedError, UsageError
 from lora_tui.harvest.events import Event, as_json, describe
 from lora_tui.harvest.harvester import connect
@@ -106,7 +108,8 @@ def status(context: Context) -> None:
         found = _in_state(jobs, state)
         if found:
             context.out.write(f"{state.label} ({len(found)})\n")
-            context.out.writelines(f"  {_job_line(job)}\n" for job in found)
+            for job in found:
+                context.out.writelines(f"{line}\n" for line in _job_lines(job, width_of(context)))
     if not jobs:
         context.say(
             "No finished job was seen on this machine yet. Run `lora-tui --harvest --once`."
@@ -182,8 +185,8 @@ def _in_state(jobs: Iterable[JobState], state: State) -> list[JobState]:
     return [job for job in jobs if job.state is state]
 
 
-def _job_line(job: JobState) -> str:
-    parts = [job.job_id[:8], job.name or job.external_job_id]
+def _job_lines(job: JobState, width: int | None) -> list[str]:
+    parts = [job.name or job.external_job_id]
     match job.state:
         case State.RUNNING:
             stored = sum(file.stored for file in job.files)
@@ -203,7 +206,8 @@ def _job_line(job: JobState) -> str:
             parts.append(f"{formats.score(job.stars)} stars")
         case State.WAITING:
             parts.append(f"completed {formats.age(job.completed_at, clock.now())}")
-    return "  ".join(parts)
+    start = f"  {job.job_id[:8]}"
+    return label_lines(start, "  ".join(parts), width, start=len(start) + 1)
 
 
 def _next_try_text(job: JobState) -> str:
