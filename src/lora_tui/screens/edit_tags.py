@@ -74,7 +74,7 @@ class EditTagsScreen(Modal[TagChange | None]):
         self._input.focus()
         self._input.cursor_position = len(self._input.value)
         end = partial(self._input.scroll_to, x=cell_width(self._input.value), animate=False)
-        self.call_after_refresh(end, force=True)  # more tags than the line is wide
+        self.call_after_refresh(self.while_alive(end), force=True)  # where it is too narrow
         self._offer()
 
     def action_complete(self) -> None:
