@@ -229,8 +229,8 @@ class Ended:
 
     @property
     def line(self) -> str:
-        """What stands on the shell's screen, where it is broken between words."""
-        return " ".join(said_at_the_end(self.written).splitlines())
+        """What stands on the shell's screen."""
+        return said_at_the_end(self.written)
 
 
 def first_run(tmp_path: Path, how: str) -> Terminal:
@@ -268,7 +268,7 @@ def run_on_terminal(tmp_path: Path, how: str, keys: str = "") -> Ended:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS)
-def test_a_crash_puts_the_terminal_back_and_names_a_report(
+def test_a_crash_puts_the_terminal_back_and_names_a_report_in_one_line(
     way: str, tmp_path: Path, home: Path
 ) -> None:
     ended = run_on_terminal(tmp_path, WAYS[way], keys="x")
@@ -366,7 +366,7 @@ def test_a_crash_of_the_whole_application_leaves_no_engine_and_no_backend(
         assert terminal.end() == ExitCode.UNEXPECTED
         terminal.wait_for_children_to_end()
     (report,) = crash_reports(find_paths().state_dir)
-    line = " ".join(said_at_the_end(bytes(terminal.written)).splitlines())
+    (line,) = said_at_the_end(bytes(terminal.written)).splitlines()
     assert line.startswith(f"lora-tui: The application crashed. The report is in {report};")
     assert "Actions:    LoraTuiApp.help" in report.read_text()
 

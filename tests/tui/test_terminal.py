@@ -174,8 +174,7 @@ def test_a_terminal_without_a_screen_gets_a_sentence(tmp_path: Path, term: str) 
         assert terminal.end() == 2
         said = bytes(terminal.written)
     assert f"TERM is {term}" in said.decode()
-    assert " ".join(said.decode().split()).endswith("and `download` work without it.")
-    assert said.decode().count("lora-tui: ") == 1
+    assert said.decode().replace("\r\n", "\n").count("\n") == 1
     assert b"\x1b" not in said
 
 

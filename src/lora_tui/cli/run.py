@@ -250,12 +250,7 @@ def _report(error: LoraTuiError, *, json_wanted: bool, profile: str | None = Non
     if remedy:
         parts.append(f". {remedy}")
     # it may quote a file or an argument
-    message = terminal_safe("".join(parts), limit=4_000)
-    if sys.stderr.isatty():
-        from lora_tui.commands.prose import message_for
-
-        message = message_for(sys.stderr, message)
-    _say(message)
+    _say(terminal_safe("".join(parts), limit=4_000))
     if isinstance(error, ConditionError):
         import shutil
 

@@ -31,7 +31,7 @@ from lora_tui.errors import (
 )
 from lora_tui.files import file_stamp
 from lora_tui.json_values import json_text
-from lora_tui.text import printable, terminal_safe, with_profile
+from lora_tui.text import terminal_safe, with_profile
 
 if TYPE_CHECKING:
     from lora_tui.cache.jobs import JobSummary
@@ -152,16 +152,9 @@ class Context:
         self.out.write(json_text({"success": True, "data": data}, indent=2) + "\n")
 
     def say(self, line: str) -> None:
-        """Print a line on stderr; a terminal gets it broken between words.
-
-        Its commands get the `--profile` of this one.
-        """
+        """Print a line on stderr. Its commands get the `--profile` of this one."""
         if self.arguments.profile:
             line = with_profile(line, self.arguments.profile)
-        if self.talk.isatty():
-            from lora_tui.commands.prose import message_for  # late: `list` seldom says something
-
-            line = message_for(self.talk.stream, printable(line))
         self.talk.write(f"{line}\n")
 
 

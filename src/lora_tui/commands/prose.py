@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import Final, TextIO
+from typing import Final
 
-from lora_tui.commands.table import terminal_width
 from lora_tui.text import cell_width
 
 LABEL: Final = 20
@@ -13,19 +12,12 @@ LABEL: Final = 20
 _LEAST_ROOM: Final = 20
 _UNIT: Final = re.compile(r"(\d) (%|h|min|s|d|B|[KMGT]i?B|GPUs?|steps?|runs?|models?)(?!\w)")
 """A number and what it counts, which stay on one line."""
-_COMMAND: Final = re.compile(r"(?<!\w)`[^`\s][^`\n]*`")
-"""Between backticks: it is pasted, so that it stays on one line."""
-_KEPT_BLANK: Final = "\0"
 
 
 def wrapped(text: str, width: int) -> list[str]:
-    """The text in lines of at most `width` cells; a longer word (an id, a path) stays whole.
-
-    So does a command between backticks.
-    """
+    """The text in lines of at most `width` cells; a longer word (an id, a path) stays whole."""
     lines: list[str] = []
     line, taken = "", 0
-    text = _COMMAND.sub(lambda found: found[0].replace(" ", _KEPT_BLANK), text)
     for word in _UNIT.sub("\\1\u00a0\\2", " ".join(text.split())).split(" "):
         cells = cell_width(word)
         if line and taken + 1 + cells > width:
@@ -34,15 +26,7 @@ def wrapped(text: str, width: int) -> list[str]:
         else:
             line, taken = (f"{line} {word}", taken + 1 + cells) if line else (word, cells)
     lines = [*lines, line] if line or not lines else lines
-    return [part.replace("\u00a0", " ").replace(_KEPT_BLANK, " ") for part in lines]
-
-
-def message_for(stream: TextIO, text: str) -> str:
-    """A message, broken between words where the stream is a terminal; lines stay lines."""
-    if not stream.isatty():
-        return text
-    width = terminal_width(stream.fileno())
-    return "\n".join(part for line in text.split("\n") for part in wrapped(line, width))
+    return [part.replace("\u00a0", " ") for part in lines]
 
 
 def label_lines(label: str, value: str, width: int | None, *, start: int = LABEL) -> list[str]:
