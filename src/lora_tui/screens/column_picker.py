@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar, Final
 
-from textual import on
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.content import Content
@@ -13,7 +12,7 @@ from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
 from lora_tui.cache.model_columns import ModelColumn
-from lora_tui.screens.list_form import ListForm, letters
+from lora_tui.screens.list_form import ChoiceForm, letters
 from lora_tui.widgets.bindings import bound
 from lora_tui.widgets.forms import Dialog, TypedLine
 
@@ -22,7 +21,7 @@ NONE: Final = ""
 _NAME: Final = 22
 
 
-class ColumnPicker(ListForm[str | None]):
+class ColumnPicker(ChoiceForm):
     """Answers the name of a column, `NONE`, or None where it was closed."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -40,7 +39,7 @@ class ColumnPicker(ListForm[str | None]):
         """`none`: the first line, which chooses no column; empty where one is needed."""
         super().__init__()
         self._title, self._columns, self._current, self._none = title, columns, current, none
-        self._shown: list[str] = []
+        self.shown: list[str] = []
 
     def compose(self) -> ComposeResult:
         """A line to type into, and the columns that match."""
@@ -57,22 +56,11 @@ class ColumnPicker(ListForm[str | None]):
         self.query_one(OptionList).can_focus = False
         self.query_one(TypedLine).focus()
 
-    def action_choose(self) -> None:
-        """Answer the column under the cursor."""
-        self.narrow()
-        place = self.query_one(OptionList).highlighted
-        if place is not None:
-            self.dismiss(self._shown[place])
-
-    @on(OptionList.OptionSelected)
-    def _chosen(self, event: OptionList.OptionSelected) -> None:
-        self.dismiss(self._shown[event.option_index])
-
     def list_matches(self, wanted: str) -> None:
         """See `ListForm.list_matches`; a name that begins so comes before one that contains it."""
         found = [column for column in self._columns if _matches(column, wanted)]
         found.sort(key=lambda column: not letters(column.name).startswith(wanted))
-        self._shown = [column.name for column in found]
+        self.shown = [column.name for column in found]
         options = [
             Option(
                 Content.assemble(
@@ -82,14 +70,14 @@ class ColumnPicker(ListForm[str | None]):
             for column in found
         ]
         if self._none and wanted in letters(self._none):
-            self._shown.insert(0, NONE)
+            self.shown.insert(0, NONE)
             options.insert(0, Option(Content.styled(self._none, "$secondary")))
         listing = self.query_one(OptionList)
         listing.clear_options()
         listing.add_options(options or [Option("No column has these letters", disabled=True)])
-        if self._shown:
-            is_listed = not wanted and self._current in self._shown
-            listing.highlighted = self._shown.index(self._current) if is_listed else 0
+        if self.shown:
+            is_listed = not wanted and self._current in self.shown
+            listing.highlighted = self.shown.index(self._current) if is_listed else 0
 
 
 def _matches(column: ModelColumn, wanted: str) -> bool:

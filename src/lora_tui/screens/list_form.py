@@ -1,4 +1,4 @@
-"""Base class of the forms with a list, whose cursor also moves by the keys of the form."""
+"""Base classes of the forms with a list, whose cursor also moves by the keys of the form."""
 
 from __future__ import annotations
 
@@ -53,3 +53,21 @@ class ListForm(Modal[Answer]):
             listing.action_page_down()  # type: ignore[no-untyped-call]
         else:
             listing.action_page_up()  # type: ignore[no-untyped-call]
+
+
+class ChoiceForm(ListForm[str | None]):
+    """Answers the name of one of the listed choices, which a TypedLine narrows."""
+
+    shown: list[str]
+    """The names of the listed choices, in the order of the lines."""
+
+    def action_choose(self) -> None:
+        """Answer the choice under the cursor."""
+        self.narrow()
+        place = self.query_one(OptionList).highlighted
+        if place is not None:
+            self.dismiss(self.shown[place])
+
+    @on(OptionList.OptionSelected)
+    def _clicked(self, event: OptionList.OptionSelected) -> None:
+        self.dismiss(self.shown[event.option_index])

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar, Final
 
-from textual import on
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.content import Content
 from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
-from lora_tui.screens.list_form import ListForm, letters
+from lora_tui.screens.list_form import ChoiceForm, letters
 from lora_tui.widgets.bindings import bound
 from lora_tui.widgets.cells import fit
 from lora_tui.widgets.forms import Dialog, TypedLine
@@ -21,7 +20,7 @@ _NAME_WIDTH: Final = 21
 _MOST_LINES: Final = 12
 
 
-class SortMenu(ListForm[str | None]):
+class SortMenu(ChoiceForm):
     """Answers the chosen order, or None. What is typed narrows the list."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -45,13 +44,13 @@ class SortMenu(ListForm[str | None]):
         super().__init__()
         self._current, self._reverse = current, reverse
         self._orders = orders
-        self._shown = list(orders)
+        self.shown = list(orders)
 
     def compose(self) -> ComposeResult:
         """One line per order; the current one is marked."""
         yield Dialog(
             TypedLine(self.BINDINGS, id="typed"),
-            OptionList(*(Option(self._line(sort)) for sort in self._shown), markup=False),
+            OptionList(*(Option(self._line(sort)) for sort in self.shown), markup=False),
             title="Sort by",
             note="choose again to reverse",
         )
@@ -60,21 +59,14 @@ class SortMenu(ListForm[str | None]):
         """Start at the current order."""
         listing = self.query_one(OptionList)
         listing.can_focus = False
-        listing.styles.height = min(_MOST_LINES, len(self._shown))  # it stays while one types
-        if self._current in self._shown:
-            listing.highlighted = self._shown.index(self._current)
+        listing.styles.height = min(_MOST_LINES, len(self.shown))  # it stays while one types
+        if self._current in self.shown:
+            listing.highlighted = self.shown.index(self._current)
         self.query_one(TypedLine).focus()
-
-    def action_choose(self) -> None:
-        """Answer the order under the cursor."""
-        self.narrow()
-        place = self.query_one(OptionList).highlighted
-        if place is not None:
-            self.dismiss(self._shown[place])
 
     def list_matches(self, wanted: str) -> None:
         """See `ListForm.list_matches`."""
-        self._shown = [
+        self.shown = [
             sort
             for sort, (words, _) in self._orders.items()
             if wanted in letters(words) or wanted in letters(str(sort).replace("_", ""))
@@ -82,13 +74,9 @@ class SortMenu(ListForm[str | None]):
         listing = self.query_one(OptionList)
         listing.clear_options()
         nothing = [Option("  No order has these letters", disabled=True)]
-        listing.add_options([Option(self._line(sort)) for sort in self._shown] or nothing)
-        current = self._shown.index(self._current) if self._current in self._shown else 0
-        listing.highlighted = (0 if wanted else current) if self._shown else None
-
-    @on(OptionList.OptionSelected)
-    def _chosen(self, event: OptionList.OptionSelected) -> None:
-        self.dismiss(self._shown[event.option_index])
+        listing.add_options([Option(self._line(sort)) for sort in self.shown] or nothing)
+        current = self.shown.index(self._current) if self._current in self.shown else 0
+        listing.highlighted = (0 if wanted else current) if self.shown else None
 
     def _line(self, sort: str) -> Content:
         words, directions = self._orders[sort]
