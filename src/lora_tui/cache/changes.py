@@ -25,6 +25,8 @@ class Topic(StrEnum):
     TRANSFERS = "transfers"
     WEIGHTS = "weights"
     MARKS = "marks"
+    SERVERS = "servers"
+    """What servers have loaded, and what was proved there."""
     SYNC = "sync"
 
 

@@ -14,7 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from sqlite_utils import Database
 
-SCHEMA_VERSION = 19
+SCHEMA_VERSION = 20
 _OLDEST_MIGRATED = 8
 TABLES = frozenset(
     {
@@ -33,6 +33,9 @@ TABLES = frozenset(
         "model_values",
         "run_values",
         "own_marks",
+        "servers",
+        "served",
+        "deleted_models",
         "marks",
         "facts",
         "generations",
@@ -69,6 +72,7 @@ def migrate(connection: sqlite3.Connection) -> None:
     migrations()(_m018_model_values)
     migrations()(_m018_own_marks)
     migrations()(_m019_words_of_marks)
+    migrations()(_m020_servers_and_deleted_models)
     migrations.apply(Database(connection))
     put_records(connection, records)
     if is_rebuilt:
@@ -244,6 +248,25 @@ def _m018_own_marks(db: Database) -> None:
 def _m019_words_of_marks(db: Database) -> None:
     # the words of tags, aliases and note, folded for a search (own_marks.py)
     db.execute("ALTER TABLE own_marks ADD COLUMN words TEXT NOT NULL DEFAULT ''")
+    from lora_tui.cache.sums import put_schema_sum
+
+    put_schema_sum(db.conn)
+
+
+def _m020_servers_and_deleted_models(db: Database) -> None:
+    # what each server said when it was last asked (served.py)
+    db.execute("CREATE TABLE servers (name TEXT PRIMARY KEY, document TEXT NOT NULL)")
+    # a copy of what was loaded where, and of the proofs (deployments/); `servers` has a space
+    # before and after each name
+    db.execute(
+        "CREATE TABLE served (model_id TEXT PRIMARY KEY, servers TEXT NOT NULL DEFAULT '',"
+        " document TEXT NOT NULL)"
+    )
+    # one's own models that are marked as deleted in the project, so that they can be restored
+    db.execute(
+        "CREATE TABLE deleted_models (id TEXT PRIMARY KEY, row TEXT NOT NULL, name TEXT NOT NULL,"
+        " deleted_at TEXT NOT NULL, updated_at TEXT)"
+    )
     from lora_tui.cache.sums import put_schema_sum
 
     put_schema_sum(db.conn)
