@@ -213,6 +213,6 @@ def test_the_settings_screen_shows_changes_and_resets_it(
 
 def test_fields_without_a_row_are_not_settings() -> None:
     rows = {setting.field for setting in SETTINGS}
-    assert set(Profile._fields) - rows == {"name", "paths", "identity", "sources"}
+    assert set(Profile._fields) - rows == {"name", "paths", "identity", "sources", "servers"}
     assert set(Preferences._fields) - rows == {"keys"}
     assert {setting.variable for setting in VARIABLES} >= {"LORA_TUI_HOME", "NO_COLOR"}

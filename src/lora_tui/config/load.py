@@ -18,6 +18,7 @@ from lora_tui.config.table import (
     DEMO_PROFILES,
     PROFILE_SETTINGS,
     PROFILES,
+    SERVERS,
     UI,
     UI_SETTINGS,
     Preferences,
@@ -98,7 +99,13 @@ def load_profile(
                 f" of {paths.config_file}",
             )
     sources = {field: source for field, (_, source) in found.items() if source}
-    return Profile(name=chosen, paths=paths, sources=sources, **values)
+    servers = table.get(SERVERS, {})
+    if not isinstance(servers, dict):
+        raise ConfigError(
+            f"{SERVERS} of {place} must be tables: [{PROFILES}.{chosen}.{SERVERS}.NAME]",
+            details=str(paths.config_file),
+        )
+    return Profile(name=chosen, paths=paths, sources=sources, servers=servers, **values)
 
 
 def load_preferences(path: Path, environment: Mapping[str, str] = os.environ) -> Preferences:
@@ -203,7 +210,7 @@ def _profiles_of(document: Mapping[str, Any], path: Path) -> dict[str, dict[str,
     known = sorted(setting.key for setting in PROFILE_SETTINGS)
     for name, table in profiles.items():
         check_profile_name(name, path)
-        unknown = sorted(set(table).difference(known))
+        unknown = sorted(set(table).difference(known, [SERVERS]))
         if unknown:
             raise ConfigError(
                 f"Profile {name} has a key that is not known: {unknown[0]}",

@@ -32,6 +32,8 @@ DEMO_PROFILES: Final = ("demo", "demo-hostile")
 """Of `lora-tui demo` and `lora-tui demo --hostile`, where the file has none of these names."""
 PROFILES, UI = "profiles", "ui"
 """Tables of the configuration file; a profile's own is [profiles.NAME]."""
+SERVERS: Final = "servers"
+"""The key of a profile that holds its servers: [profiles.NAME.servers.SERVER]."""
 
 
 class Setting:
@@ -281,6 +283,8 @@ class Profile(NamedTuple):
     """What names the project instead of its URL; for the demo, whose port changes."""
     sources: Mapping[str, str] = {}
     """Field → where its value is set, in words for messages."""
+    servers: Mapping[str, Any] = {}
+    """The tables of its servers, as the file has them: see config/servers.py."""
 
     @property
     def key(self) -> str:

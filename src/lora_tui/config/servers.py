@@ -1,0 +1,87 @@
+"""The servers of a profile: tables [profiles.NAME.servers.SERVER] of the configuration file.
+
+url        the server's address; it may be private, for the user typed it
+kind       vllm or llama.cpp
+local      a directory of this machine that the server sees too …
+remote     … and its path there; without both, the paths of this machine are the server's
+via        a command that opens a shell on the server's machine, such as `ssh gpu-1`
+key        the server's key (the file becomes private); better LORA_TUI_SERVER_KEY_NAME, its _FILE
+           form, or the keyring
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from lora_tui.config.kinds import checked_url, expanded
+from lora_tui.domain.servers import ServerKind, server_name
+from lora_tui.errors import ConfigError
+
+KEYS: Final = ("url", "kind", "local", "remote", "via", "key")
+
+
+class Server(NamedTuple):
+    """One server of a profile. Its key is not in it: see `account/server_keys.py`."""
+
+    name: str
+    url: str
+    kind: ServerKind | None = None
+    """None where it was never asked."""
+    local: Path | None = None
+    """A directory here that is `remote` on the server's machine."""
+    remote: str | None = None
+    via: str | None = None
+
+    def server_path(self, directory: Path) -> str | None:
+        """The path at which the server sees a directory of this machine; None where it does not.
+
+        `directory` is absolute and without links.
+        """
+        if self.local is None or self.remote is None:
+            return None if self.via else str(directory)
+        root = self.local.resolve()
+        if root != directory and root not in directory.parents:
+            return None
+        below = directory.relative_to(root).as_posix()
+        return f"{self.remote.rstrip('/')}/{below}" if below != "." else self.remote
+
+
+def servers_of(tables: Mapping[str, Any], place: str) -> dict[str, Server]:
+    """The servers in `Profile.servers`, by name. `place` names the profile for messages.
+
+    Raises ConfigError.
+    """
+    return {name: _server(name, table, place) for name, table in sorted(tables.items())}
+
+
+def _server(name: str, table: object, place: str) -> Server:
+    what = f"server {name} of {place}"
+    if not isinstance(table, Mapping):
+        raise ConfigError(f"{what} is not a table", remedy=f"write [{place}.servers.{name}]")
+    unknown = sorted(set(table) - set(KEYS))
+    if unknown:
+        raise ConfigError(
+            f"{what} has a key that is not known: {unknown[0]}",
+            remedy=f"known keys: {', '.join(KEYS)}",
+        )
+    for key, value in table.items():
+        if not isinstance(value, str):
+            raise ConfigError(f"{key} of {what} must be a text in quotes")
+    kind = str(table.get("kind", ""))
+    if kind and kind not in {str(known) for known in ServerKind}:
+        raise ConfigError(f"kind of {what} is unknown", remedy=f"known: {', '.join(ServerKind)}")
+    if bool(table.get("local")) != bool(table.get("remote")):
+        raise ConfigError(
+            f"{what} has only one of local and remote",
+            remedy="local names a directory of this machine, remote the same one on the server's",
+        )
+    return Server(
+        name=server_name(name),
+        url=checked_url(str(table.get("url", "")), f"url of {what}"),
+        kind=ServerKind(kind) if kind else None,
+        local=expanded(str(table["local"]), f"local of {what}") if table.get("local") else None,
+        remote=str(table["remote"]) if table.get("remote") else None,
+        via=str(table["via"]) if table.get("via") else None,
+    )
