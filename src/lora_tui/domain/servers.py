@@ -62,6 +62,9 @@ class ServerState(NamedTuple):
     """The id of its base model."""
     version: str = ""
     adapters: tuple[ServedName, ...] = ()
+    dtype: str = ""
+    """What it computes in, or how its weights are stored: `float16`, `all F32`; empty where it does
+    not say, as vLLM."""
 
 
 class Loaded(NamedTuple):

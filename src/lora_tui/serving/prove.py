@@ -1,0 +1,161 @@
+"""Proves the effect of a model that a server has loaded, and keeps what was found."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from lora_tui import clock
+from lora_tui.adapters.inspection import Adapter, find_weights, read_local
+from lora_tui.adapters.weight_facts import summarise
+from lora_tui.cache.downloaded import downloaded_to
+from lora_tui.config.paths import Paths
+from lora_tui.deployments.copy import refresh_served
+from lora_tui.deployments.record import open_deployments
+from lora_tui.domain import Model, WeightSummary
+from lora_tui.domain.servers import Loaded, Proof, ServerState, Verdict
+from lora_tui.errors import CancelledError, LoraTuiError, NotFoundError
+from lora_tui.serving.client import Client
+from lora_tui.serving.effect import Measured, Progress, prove
+from lora_tui.serving.no_effect import KnownFiles, base_mismatch, likely_reasons
+from lora_tui.serving.probe import BUILT_IN
+from lora_tui.text import terminal_safe
+
+_LONGEST: Final = 500
+
+
+@dataclass(frozen=True)
+class Asking:
+    """How a proof is made, beside what is proved."""
+
+    probes: Sequence[str] = BUILT_IN
+    read_header: Callable[[], Adapter] | None = None
+    """Reads the header in the bucket, where the files are not on this machine."""
+    progress: Progress = lambda _done, _all: None
+    check_stop: Callable[[], None] = lambda: None
+    """Called before each request and between tensors; may raise."""
+
+
+def prove_model(
+    client: Client, loaded: Loaded, *, model: Model | None, paths: Paths, db: sqlite3.Connection,
+    asking: Asking = Asking(),
+) -> Proof:  # fmt: skip
+    """Prove it, keep the result in the record of deployments, and copy that into the cache.
+
+    `model`: its row, for the summary of its weights. Raises what `effect.prove` raises, and
+    DiskError, CacheError; then nothing is kept.
+    """
+    measured = prove(
+        client,
+        loaded.name,
+        probes=asking.probes,
+        progress=asking.progress,
+        check_stop=asking.check_stop,
+    )
+    proof = _proof(loaded, measured)
+    if measured.verdict is not Verdict.EFFECT or measured.warning:
+        state = client.state()
+        files = known_files(
+            [Path(loaded.directory) if loaded.directory else None,
+             downloaded_to(db, loaded.model_id)],
+            model.weights if model is not None else None,
+            asking,
+        )  # fmt: skip
+        proof = _explained(proof, measured, files, client, state)
+    with open_deployments(paths) as deployments:
+        deployments.note_proof(proof)
+    refresh_served(db, paths, loaded.owner)
+    return proof
+
+
+def find_loaded(
+    known: Sequence[Loaded], state: ServerState, wanted: Loaded, directories: Sequence[str]
+) -> Loaded:
+    """What the server calls a model.
+
+    The newest of the record that the server still lists; else an adapter that was given to the
+    server at its start, and lies in one of `directories`, which are paths on the server. `wanted`
+    has everything but the name. Raises NotFoundError.
+    """
+    listed = {adapter.name: adapter for adapter in state.adapters}
+    rows = [row for row in known if (row.model_id, row.url) == (wanted.model_id, wanted.url)]
+    for row in sorted(rows, key=lambda row: row.loaded_at, reverse=True):
+        if row.name in listed:
+            return row
+    for adapter in state.adapters:
+        places = [place.rstrip("/") for place in directories if place]
+        if any(adapter.path == place or adapter.path.startswith(f"{place}/") for place in places):
+            return wanted._replace(name=adapter.name, server_path=adapter.path)
+    raise NotFoundError(
+        f"{wanted.server} has not loaded this model",
+        details=terminal_safe(wanted.model_name, limit=120),
+        remedy=f"run `lora-tui load {wanted.model_id[:8]} --to {wanted.server}`",
+    )
+
+
+def known_files(
+    places: Sequence[Path | None], stored: WeightSummary | None, asking: Asking
+) -> KnownFiles:
+    """What can be known of the adapter: from a directory of `places`, else from its header.
+
+    `stored`: the summary of the weights in the model's row. What can't be read is left out: it is
+    only looked for to explain a result.
+    """
+    for place in places:
+        if place is None or not place.is_dir():
+            continue
+        with suppress(LoraTuiError):
+            adapter = read_local(place)
+            return KnownFiles(adapter, _weights_in(place, asking) or stored)
+    adapter_there = None
+    if asking.read_header is not None:
+        with suppress(LoraTuiError):
+            adapter_there = asking.read_header()
+    return KnownFiles(adapter_there, stored)
+
+
+def _weights_in(directory: Path, asking: Asking) -> WeightSummary | None:
+    from lora_tui.adapters.weights import measure_file  # late: loads numpy
+
+    try:
+        return summarise(measure_file(*find_weights(directory), check_stop=asking.check_stop))
+    except CancelledError:
+        raise
+    except (LoraTuiError, MemoryError, ArithmeticError, ValueError):
+        return None
+
+
+def _proof(loaded: Loaded, measured: Measured) -> Proof:
+    return Proof(
+        owner=loaded.owner,
+        model_id=loaded.model_id,
+        server=loaded.server,
+        url=loaded.url,
+        name=loaded.name,
+        version=loaded.version,
+        verdict=str(measured.verdict),
+        difference=measured.difference,
+        noise=measured.noise,
+        prompts=measured.prompts,
+        tokens=measured.tokens,
+        reasons=(measured.reason,) if measured.reason else (),
+        warning=measured.warning,
+        proved_at=clock.timestamp_text(clock.now()),
+    )
+
+
+def _explained(
+    proof: Proof, measured: Measured, files: KnownFiles, client: Client, state: ServerState
+) -> Proof:
+    if measured.verdict is Verdict.EFFECT:
+        mismatch = base_mismatch(files, state.base)
+        warning = f"{proof.warning}. {mismatch}" if mismatch else proof.warning
+        return proof._replace(warning=terminal_safe(warning, limit=_LONGEST))
+    explained = measured.verdict is Verdict.NO_EFFECT
+    reasons = likely_reasons(files, client.kind, state.base, explained=explained)
+    shown = (terminal_safe(reason, limit=_LONGEST) for reason in (*proof.reasons, *reasons))
+    return proof._replace(reasons=tuple(shown))
