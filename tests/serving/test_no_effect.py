@@ -11,7 +11,7 @@ import pytest
 from lora_tui.domain.servers import ServerKind
 from lora_tui.serving.no_effect import KnownFiles, base_mismatch, likely_reasons
 from lora_tui.serving.prove import Asking, known_files
-from tests.adapters.weight_files import pair, write_tensors
+from tests.adapters.weight_files import Matrix, pair, write_tensors
 
 VLLM, LLAMA = ServerKind.VLLM, ServerKind.LLAMA_CPP
 
@@ -21,7 +21,7 @@ def adapter(
     layers: tuple[int, ...] = (0, 1), **config: object,
 ) -> KnownFiles:  # fmt: skip
     """What is known of an adapter in this directory."""
-    tensors = {}
+    tensors: dict[str, Matrix] = {}
     for layer in layers:
         tensors |= pair(name.format(layer), np.ones((4, 8)), np.full((8, 4), up))
     directory.mkdir(exist_ok=True)
