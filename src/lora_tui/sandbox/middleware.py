@@ -24,6 +24,8 @@ from lora_tui.sandbox.faults import Faults
 
 CONTROL_PREFIX: Final = "/_control/"
 TABLES_PREFIX: Final = "/rest/v1/"
+LOG_ENTRY: Final = "lora_tui.log_entry"
+"""Key of the scope: the request's entry in the log, which a handler may add to."""
 _PIECE: Final = 16 * 1024
 _LOOK: Final = 0.5
 """Seconds between two checks whether a slow answer still has to be slow."""
@@ -168,6 +170,7 @@ class _Exchange:
         self._receive = receive
         self._send = send
         self._entry = owner.log.open(scope)
+        scope[LOG_ENTRY] = self._entry
         self._path: str = scope["path"]
         self._method: str = scope["method"]
         self._rest: Message | None = None

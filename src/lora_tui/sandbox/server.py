@@ -1,24 +1,20 @@
-"""Starts and stops the sandbox: uvicorn in a thread, on a free port of loopback.
+"""Starts and stops the sandbox.
 
 The ASGI application that it serves is here too: routes, and which function answers each of them.
 """
 
 from __future__ import annotations
 
-import asyncio
 import shutil
-import socket
 import tempfile
-import threading
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import httpx
-import uvicorn
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.convertors import PathConvertor, register_url_convertor
@@ -26,9 +22,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from lora_tui.sandbox import auth, worker
+from lora_tui.sandbox.asgi_server import AsgiServer
 from lora_tui.sandbox.backend import (
     ANON_KEY,
     GPU_ENDPOINT,
@@ -37,12 +33,12 @@ from lora_tui.sandbox.backend import (
     Backend,
     Call,
     StorageKind,
-    json_response,
     read_call,
 )
+from lora_tui.sandbox.control import control_routes
 from lora_tui.sandbox.database import Database, has_other_layout
-from lora_tui.sandbox.faults import Faults, UnknownSettingError
-from lora_tui.sandbox.middleware import CONTROL_PREFIX, Connections, FaultsMiddleware, RequestLog
+from lora_tui.sandbox.faults import Faults
+from lora_tui.sandbox.middleware import Connections, FaultsMiddleware, RequestLog
 from lora_tui.sandbox.objects import Objects
 from lora_tui.sandbox.postgrest import rest
 from lora_tui.sandbox.seed.fill import seed_backend
@@ -50,8 +46,6 @@ from lora_tui.sandbox.seed.seeding import DEMO, OTHER, SeedSettings
 from lora_tui.sandbox.storage import browsing, downloads, resumable, uploads
 from lora_tui.sandbox.training.trainer import Trainer
 
-_START_SECONDS = 30.0
-_STOP_SECONDS = 10.0
 Handler = Callable[[Backend, Call], Response]
 Streamer = Callable[[Backend, Request], Awaitable[Response]]
 
@@ -65,7 +59,7 @@ class Sandbox:
     email, password, user_id = DEMO.email, DEMO.password, DEMO.id
     other_email, other_password, other_user_id = OTHER.email, OTHER.password, OTHER.id
 
-    def __init__(self, server: _Server, backend: Backend, *, temporary: bool) -> None:
+    def __init__(self, server: AsgiServer, backend: Backend, *, temporary: bool) -> None:
         self._server = server
         self._backend = backend
         self._temporary = temporary
@@ -114,7 +108,8 @@ class Sandbox:
         backend = Backend(place, database, objects, Faults(seed), migrated, storage)
         try:
             seed_backend(backend, seed, SeedSettings(models, waiting_jobs, hostile), now)
-            sandbox = cls(_Server(backend), backend, temporary=temporary)
+            server = AsgiServer(partial(build_application, backend))
+            sandbox = cls(server, backend, temporary=temporary)
         except BaseException:
             database.close()
             if temporary:
@@ -185,91 +180,6 @@ class Sandbox:
             return client.request(method, f"{self.url}/_control/{name}", **options)
 
 
-class _Server(uvicorn.Server):
-    """uvicorn in a daemon thread; it serves once the constructor returns."""
-
-    def __init__(self, backend: Backend) -> None:
-        connections: Connections = {}
-        super().__init__(
-            uvicorn.Config(
-                build_application(backend, connections),
-                http=_protocol(connections),
-                ws="none",
-                loop="asyncio",
-                lifespan="off",
-                access_log=False,
-                date_header=False,  # the middleware's follows the sandbox's clock
-                log_config=None,
-                log_level="critical",
-                timeout_graceful_shutdown=1,
-            )
-        )
-        listener = _loopback_listener()
-        self.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        self._serving = threading.Event()
-        self._stopping = asyncio.Event()
-        self._thread = threading.Thread(
-            target=self.run, args=([listener],), name="sandbox", daemon=True
-        )
-        self._thread.start()
-        if not self._serving.wait(_START_SECONDS):
-            raise RuntimeError("the sandbox did not start")
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        self._loop = asyncio.get_running_loop()
-        self._serving.set()
-
-    async def main_loop(self) -> None:
-        """Like uvicorn's own, but stops at once."""
-        while not await self.on_tick(0):
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._stopping.wait(), 1)
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Like uvicorn's own, but without its wait of 0.1 s if no connection is open."""
-        for connection in list(self.server_state.connections):
-            connection.shutdown()
-        for server in self.servers:
-            server.close()
-        for listener in sockets or []:
-            listener.close()
-        await asyncio.sleep(0)
-        if self.server_state.connections or self.server_state.tasks:
-            await super().shutdown(sockets)
-
-    def stop(self) -> None:
-        """Finish what is under way, for a second at most, and end the thread."""
-        self.should_exit = True
-        with suppress(RuntimeError):  # the loop is closed: already stopped
-            self._loop.call_soon_threadsafe(self._stopping.set)
-        self._thread.join(_STOP_SECONDS)
-
-
-def _loopback_listener() -> socket.socket:
-    # asyncio switches Nagle's delay off only where the protocol is named: without it each answer
-    # waits 40 ms for an acknowledgement.
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    listener.bind(("127.0.0.1", 0))
-    return listener
-
-
-def _protocol(connections: Connections) -> type[asyncio.Protocol]:
-    """uvicorn's HTTP protocol, which also notes its transport, so that a fault can cut it."""
-
-    class Protocol(H11Protocol):
-        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-            super().connection_made(transport)
-            self._address = transport.get_extra_info("peername")
-            connections[self._address] = transport
-
-        def connection_lost(self, exc: Exception | None) -> None:
-            connections.pop(self._address, None)
-            super().connection_lost(exc)
-
-    return Protocol
-
-
 class _KeyConvertor(PathConvertor):
     """The name of an object: the rest of the path, which may contain line breaks."""
 
@@ -298,9 +208,6 @@ def build_application(backend: Backend, connections: Connections) -> ASGIApp:
             return await handler(backend, request)
 
         return Route(path, endpoint, methods=list(methods))
-
-    async def requests(request: Request) -> Response:
-        return await _requests(log, request)
 
     stored = "/storage/v1/object"
     named = "{bucket}/{name:key}"
@@ -333,9 +240,7 @@ def build_application(backend: Backend, connections: Connections) -> ASGIApp:
         small(f"{GPU_ENDPOINT}/status/{{job}}", worker.status),
         small(f"{GPU_ENDPOINT}/cancel/{{job}}", worker.cancel, ["POST"]),
         streamed(f"{worker.FILES_PATH}/{{job}}/{{file}}", worker.file),
-        streamed(f"{CONTROL_PREFIX}faults", _faults, ["GET", "POST"]),
-        streamed(f"{CONTROL_PREFIX}clear", _clear, ["POST"]),
-        Route(f"{CONTROL_PREFIX}requests", requests, methods=["GET", "DELETE"]),
+        *control_routes(backend.faults, log),
     ]
     return FaultsMiddleware(
         Starlette(routes=routes),
@@ -344,30 +249,3 @@ def build_application(backend: Backend, connections: Connections) -> ASGIApp:
         connections=connections,
         now=backend.now,
     )
-
-
-async def _faults(backend: Backend, request: Request) -> Response:
-    """`GET /_control/faults` shows the rules, `POST` merges settings (see faults.py)."""
-    if request.method == "POST":
-        try:
-            settings = await request.json()
-            if not isinstance(settings, Mapping):
-                raise ValueError("the settings are a JSON object")
-            backend.faults.merge(settings)
-        except (UnknownSettingError, ValueError) as error:
-            return json_response({"error": str(error)}, 400)
-    return json_response(backend.faults.rules())
-
-
-async def _clear(backend: Backend, request: Request) -> Response:
-    """`POST /_control/clear` switches every fault off."""
-    del request
-    backend.faults.clear()
-    return json_response([])
-
-
-async def _requests(log: RequestLog, request: Request) -> Response:
-    """`GET /_control/requests` lists the logged requests, `DELETE` clears the log."""
-    if request.method == "DELETE":
-        log.clear()
-    return json_response(log.entries())

@@ -1,0 +1,11 @@
+"""A stand-in for vLLM: the demo's and the tests' server that loads adapters.
+
+It follows docs/contract.md ("Servers that load adapters"), the traps too. Its answers are made of
+hashes, but whether and how much an adapter changes them follows from the adapter's weights.
+"""
+
+from lora_tui.sandbox.vllm.base_model import LLAMA_8B, BaseModel
+from lora_tui.sandbox.vllm.settings import Behavior
+from lora_tui.sandbox.vllm.stand_in import VllmStandIn
+
+__all__ = ["LLAMA_8B", "BaseModel", "Behavior", "VllmStandIn"]
