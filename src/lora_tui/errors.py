@@ -105,6 +105,15 @@ class HiddenFilesError(NotFoundError):
     )
 
 
+class NotMigratedError(DeniedError):
+    """The project does not allow it, because our migration was not applied."""
+
+    default_remedy = (
+        "ask the project's administrator to apply the SQL that `lora-tui schema` prints;"
+        " `lora-tui doctor` checks whether it was applied"
+    )
+
+
 class AuthenticationError(LoraTuiError):
     """Wrong credentials, no session, or a session that ended."""
 

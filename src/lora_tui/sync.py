@@ -36,6 +36,7 @@ from lora_tui.cache import metadata
 from lora_tui.cache.cache_file import sync_holder, sync_lock
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import path_of, transaction, translate_database_errors
+from lora_tui.cache.deleted_models import deleted_stamps, forget_deleted
 from lora_tui.cache.integrity import check_if_due
 from lora_tui.cache.remote_tables import (
     TABLES,
@@ -305,6 +306,7 @@ def _reconcile(
     before it began. Raises BackendError if the server sends the same rows again and again.
     """
     table, tally, before = reader.table, Tally(), reader.table.stamps(db)
+    deleted_before = deleted_stamps(db) if table.hides_deleted else {}
     seen: set[str] = set()
     hidden: set[str] = set()
     after: Cursor | None = None
@@ -341,6 +343,10 @@ def _reconcile(
         with transaction(db, table.topic):
             now = table.stamps(db, some)
             remove_rows(db, table, [i for i in some if now.get(i) == before[i]], tally)
+    gone = [i for i in deleted_before if i not in seen]
+    if gone:
+        with transaction(db, table.topic):
+            forget_deleted(db, gone)
     missing = _missing_rows(reader, db)  # rows without an id, or a wrong count
     with transaction(db):
         key = f"{metadata.MISSING_ROWS}{table.remote}"

@@ -1,5 +1,5 @@
--- What lora-tui adds to the deployed project: closed tables, signed downloads for their owners,
--- keyset indexes, and the harvest lease.
+-- What lora-tui adds to the deployed project: closed tables, models that their owners may rename,
+-- archive and delete, signed downloads for their owners, keyset indexes, and the harvest lease.
 --
 -- It changes no existing column or row and may be applied any number of times. Run it as the role
 -- that owns the tables (`postgres` on the hosted service). The service role bypasses row-level
@@ -61,6 +61,68 @@ $$;
 drop trigger if exists lora_tui_guard_notification on public.notifications;
 create trigger lora_tui_guard_notification before update on public.notifications
     for each row execute function public.lora_tui_guard_notification();
+
+-- One's own models: their owner renames, describes, archives, deletes and restores them, and notes
+-- that they were deployed. Nothing else of a row, no row of anybody else, no new row, and none is
+-- removed: `deleted_at` only hides it.
+drop policy if exists "lora_tui: update own models" on public.model_artifacts;
+create policy "lora_tui: update own models" on public.model_artifacts
+    for update to authenticated
+    using (user_id = (select auth.uid()))
+    with check (user_id = (select auth.uid()));
+
+revoke update on public.model_artifacts from anon, authenticated;
+grant update (name, description, status, deployed_at, deleted_at)
+    on public.model_artifacts to authenticated;
+
+-- The trigger says the same once more, as that of notifications does, and what values are allowed.
+-- It looks only at what has changed: a name of long ago does not keep anybody from archiving.
+-- `updated_at` is left to the trigger of the schema, which may run before or after this one.
+create or replace function public.lora_tui_guard_model() returns trigger
+language plpgsql security invoker set search_path = ''
+as $$
+declare
+    allowed constant text[] := array[
+        'name', 'description', 'status', 'deployed_at', 'deleted_at', 'updated_at'
+    ];
+begin
+    if current_user not in ('anon', 'authenticated') then
+        return new;
+    end if;
+    if to_jsonb(new) - allowed is distinct from to_jsonb(old) - allowed then
+        raise exception 'a user changes only name, description, status, deployed_at and deleted_at'
+            ' of a model' using errcode = '42501';
+    end if;
+    if new.name is distinct from old.name and (
+        char_length(new.name) not between 1 and 200
+        or btrim(new.name) = ''
+        or new.name ~ '[\u0001-\u001f\u007f-\u009f]'
+    ) then
+        raise exception 'a name has 1 to 200 characters, and no control characters'
+            using errcode = '23514';
+    end if;
+    if new.description is distinct from old.description
+        and char_length(new.description) > 10000
+    then
+        raise exception 'a description has at most 10000 characters' using errcode = '23514';
+    end if;
+    if new.status is distinct from old.status
+        and coalesce(new.status not in ('stored', 'deployed', 'archived'), true)
+    then
+        raise exception 'a status is stored, deployed or archived' using errcode = '23514';
+    end if;
+    -- the server's time: files may be removed some days after it, whatever a user's clock says
+    if new.deleted_at is not null and new.deleted_at is distinct from old.deleted_at then
+        new.deleted_at := now();
+    end if;
+    new.updated_at := now();  -- for a sync, which reads what has changed since the last one
+    return new;
+end
+$$;
+
+drop trigger if exists lora_tui_guard_model on public.model_artifacts;
+create trigger lora_tui_guard_model before update on public.model_artifacts
+    for each row execute function public.lora_tui_guard_model();
 
 -- TRUNCATE is not subject to row-level security.
 revoke truncate on public.metrics_points, public.notifications, public.cost_records

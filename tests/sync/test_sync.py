@@ -10,8 +10,9 @@ from typing import Any
 import httpx
 import pytest
 
-from lora_tui.cache import metadata, metrics, models
-from lora_tui.cache.connection import open_cache
+from lora_tui.cache import deleted_models, metadata, metrics, models
+from lora_tui.cache.connection import open_cache, transaction
+from lora_tui.cache.integrity import find_damage
 from lora_tui.config.table import Profile
 from lora_tui.engine.online import OnlineWriters
 from lora_tui.errors import UnreachableError
@@ -115,6 +116,44 @@ def test_a_soft_deleted_model_disappears(
     owner.patch("model_artifacts", model["id"], deleted_at="2026-11-24T00:00:00+00:00")
     run_sync(online, db)
     assert model["id"] not in cached(db, "models")
+
+
+def test_a_deleted_model_is_kept_apart_until_it_is_restored_or_gone_for_good(
+    online: OnlineWriters, db: sqlite3.Connection, owner: Owner
+) -> None:
+    def deleted() -> set[str]:
+        there = owner.rows("model_artifacts", deleted_at="not.is.null")
+        kept = deleted_models.select_deleted(db)
+        assert {model.id for model in kept} == {row["id"] for row in there}
+        for model in kept:
+            row = next(row for row in there if row["id"] == model.id)
+            assert deleted_models.deleted_row(db, model.id) == row
+        assert not cached(db, "models") & {model.id for model in kept}
+        return {model.id for model in kept}
+
+    one, two = (row["id"] for row in owner.rows("model_artifacts", deleted_at="is.null")[:2])
+    owner.patch("model_artifacts", one, deleted_at="2026-11-24T00:00:00+00:00")
+    run_sync(online, db)  # the first one, too
+    assert one in deleted()
+    owner.patch("model_artifacts", two, deleted_at="2026-11-24T00:00:00+00:00")
+    run_sync(online, db)
+    assert {one, two} <= deleted()
+    owner.patch("model_artifacts", one, deleted_at=None)
+    owner.patch("model_artifacts", two, name="renamed")
+    run_sync(online, db)
+    assert one not in deleted()
+    assert one in cached(db, "models")
+    assert find_damage(db) is None
+    with transaction(db):  # as in a cache that an earlier version has written
+        db.execute("DELETE FROM deleted_models")
+        metadata.put_value(db, "sync.reconciled", "")
+    run_sync(online, db)
+    assert two in deleted()
+    job = next(row["job_id"] for row in owner.rows("model_artifacts", id=f"eq.{two}"))
+    owner.patch("training_jobs", job, artifact_id=None)
+    owner.delete("model_artifacts", two)
+    run_sync(online, db, full=True)
+    assert two not in deleted()
 
 
 def test_a_model_whose_row_was_deleted_disappears_with_a_full_sync(

@@ -40,6 +40,7 @@ _KINDS: Final = {
         "bytes_done": "integer",
         "attempts": "integer",
     },
+    "deleted_models": {"id": "text", "row": "text", "name": "text", "deleted_at": "text"},
     "metrics": {"job_id": "text", "timestamp": "text", "id": "text"},
 }
 """The SQLite type of each column that has no checksum."""

@@ -15,6 +15,7 @@ from typing import Any, Final
 from lora_tui.cache import costs, jobs, metadata, metrics, models, records
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import transaction
+from lora_tui.cache.deleted_models import deleted_stamps, forget_deleted, put_deleted
 from lora_tui.clock import parse_timestamp, timestamp_text
 from lora_tui.domain import Row, Training
 from lora_tui.domain.cost_records import micro_dollars
@@ -42,7 +43,7 @@ class RemoteTable:
     soft_deletes: bool = False
     """Whether rows may be marked as deleted."""
     hides_deleted: bool = False
-    """Whether rows that are marked as deleted leave the cache."""
+    """Whether rows that are marked as deleted leave the table, for `deleted_models`."""
     amount: str = ""
     """A column of US dollars that may be corrected without `key` changing; `micros` here."""
     only_added: bool = False
@@ -112,16 +113,20 @@ class Tally:
 def write_rows(
     db: sqlite3.Connection, table: RemoteTable, rows: Sequence[Row], tally: Tally
 ) -> None:
-    """Write rows into the cache; remove the hidden ones. Call inside a transaction."""
+    """Write rows into the cache, the hidden ones apart. Call inside a transaction."""
     kept = [row for row in rows if row_id(row)]
     tally.unreadable += len(rows) - len(kept)
     shown = [row for row in kept if not table.is_hidden(row)]
+    hidden = [row for row in kept if table.is_hidden(row)]
     if not _try_put(db, table, shown):
         for row in shown:
             if not _try_put(db, table, [row]) and not _try_put(db, table, [table.bare(row)]):
                 tally.unreadable += 1
     tally.written += len(shown)
-    remove_rows(db, table, [row_id(row) for row in kept if table.is_hidden(row)], tally)
+    remove_rows(db, table, [row_id(row) for row in hidden], tally)
+    if table.hides_deleted:
+        forget_deleted(db, [row_id(row) for row in shown])
+        put_deleted(db, hidden)
 
 
 def remove_rows(
@@ -137,9 +142,16 @@ def remove_rows(
 def changed_rows(
     db: sqlite3.Connection, table: RemoteTable, rows: Sequence[Row]
 ) -> list[dict[str, Any]]:
-    """The rows that the cache does not have in this state, and hidden ones that it still has."""
-    cached = table.stamps(db, [row_id(row) for row in rows])
-    return [dict(row) for row in rows if _is_changed(table, row, cached.get(row_id(row)))]
+    """The rows that the cache does not have in this state, the hidden ones among them."""
+    ids = [row_id(row) for row in rows]
+    cached = table.stamps(db, ids)
+    is_any_hidden = any(table.is_hidden(row) for row in rows)
+    hidden = deleted_stamps(db, ids) if is_any_hidden else {}
+    return [
+        dict(row)
+        for row, key in zip(rows, ids, strict=True)
+        if _is_changed(table, row, cached.get(key), hidden.get(key))
+    ]
 
 
 def note_unread(db: sqlite3.Connection, table: RemoteTable, error: Exception | None) -> None:
@@ -156,9 +168,11 @@ def row_id(row: Row) -> str:
     return identifier(row.get("id"))
 
 
-def _is_changed(table: RemoteTable, row: Row, cached_stamp: str | None) -> bool:
+def _is_changed(
+    table: RemoteTable, row: Row, cached_stamp: str | None, hidden_stamp: str | None
+) -> bool:
     if table.is_hidden(row):
-        return cached_stamp is not None
+        return cached_stamp is not None or hidden_stamp != table.stamp(row)
     return cached_stamp is None or cached_stamp != table.stamp(row)
 
 

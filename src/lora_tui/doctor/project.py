@@ -89,6 +89,17 @@ class ProjectView(ClientOwner):
         firsts = [next(iter(a.values()), None) for a in artifacts if isinstance(a, dict)]
         return [path for path in firsts if isinstance(path, str) and path]
 
+    def guards_models(self) -> bool:
+        """Return whether the role may change some columns of models only.
+
+        Asks for a change of another column of no row: PostgreSQL refuses it by the privileges.
+        """
+        try:
+            self.rest.change_model(_NO_ID, _NO_ID, {"version": "0"})
+        except DeniedError:
+            return True
+        return False
+
     def _first(self, table: str, query: Any, limit: int = 1) -> list[Row]:
         return self.rest.rows(query.limit(limit), f"read {table}")
 

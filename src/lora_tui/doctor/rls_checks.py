@@ -55,6 +55,7 @@ def check_rls(
             _check_privacy, name, table, user, public, service, user_id, migrated=migrated
         )
         yield attempt(name, privacy, TABLE_REMEDY)
+    yield attempt("changes of models", lambda: _check_changes(user, migrated=migrated))
     yield attempt(
         "storage policy",
         lambda: _check_storage_policy(user, service, user_id, migrated=migrated),
@@ -69,6 +70,15 @@ def _is_migrated(user: ProjectView) -> bool:
         return True
     except LoraTuiError:
         return False
+
+
+def _check_changes(user: ProjectView, *, migrated: bool) -> Finding:
+    """Whether the project opens some columns of models to their owner, as our migration does."""
+    name = "changes of models"
+    if user.guards_models():
+        return ok(name, "you can rename, describe, archive and delete your own")
+    reason = "the migration that was applied is an older one" if migrated else "no policy lets you"
+    return warning(name, f"your own models can't be changed: {reason}", SCHEMA_REMEDY)
 
 
 def _check_public_access(name: str, table: str, public: ProjectView) -> Finding:

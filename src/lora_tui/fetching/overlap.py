@@ -46,9 +46,10 @@ def fetch_changed(
     """Fetch and write the rows whose stamps differ from those in the cache."""
     table = reader.table
     changed = changed_rows(db, table, stamps)
-    hidden = [row_id(row) for row in changed if table.is_hidden(row)]
-    rows = reader.by_id([row.get("id") for row in changed if not table.is_hidden(row)])
-    if rows or hidden:
+    rows = reader.by_id([row.get("id") for row in changed])
+    there = {row_id(row) for row in rows}
+    gone = [row_id(row) for row in changed if table.is_hidden(row) and row_id(row) not in there]
+    if rows or gone:
         with transaction(db, table.topic):
             write_rows(db, table, rows, tally)
-            remove_rows(db, table, hidden, tally)
+            remove_rows(db, table, gone, tally)

@@ -324,6 +324,18 @@ class Rest(ClientOwner):
         query = query.eq("user_id", user_id).eq("id", artifact_id).is_("deleted_at", None)
         return next(iter(self.rows(query, "change the artifact")), None)
 
+    def change_model(
+        self, user_id: str, model_id: str, values: Mapping[str, Any], *, seen: str | None = None
+    ) -> Row | None:
+        """Change columns of a user's model, deleted or not; None where no row has changed.
+
+        With `seen` only while its `updated_at` is that.
+        """
+        query = self._tables.from_("model_artifacts").update(dict(values))
+        query = query.eq("user_id", user_id).eq("id", model_id)
+        query = query.eq("updated_at", seen) if seen else query
+        return next(iter(self.rows(query, "change the model")), None)
+
     def insert_artifact(self, row: Mapping[str, Any]) -> Row:
         """Write an artifact. Raises ConflictError where the id or the job has one already."""
         return self._insert("model_artifacts", row, "write the artifact")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -13,6 +12,7 @@ from lora_tui.gateway import Gateway
 from lora_tui.gateway.rest import Rest
 from lora_tui.harvest.artifact_rows import Identity
 from lora_tui.json_values import Row, mapping
+from lora_tui.keeping.change import LONGEST_NAME, is_storable, require_name
 from lora_tui.push.checkpoint import find_weights_step
 from lora_tui.push.directory import LocalAdapter, training_settings
 from lora_tui.push.existing import Changes, Existing, compare, find_existing
@@ -28,8 +28,6 @@ from lora_tui.push.job_rows import job_row, point_rows, run_columns
 from lora_tui.push.trainer_state import TrainingLog
 from lora_tui.text import terminal_safe
 
-LONGEST_NAME: Final = 200
-"""Characters of a model's name."""
 _MOST_VERSIONS: Final = 100
 """Of the same weights with the same configuration."""
 
@@ -103,9 +101,9 @@ def plan_push(
     weights and differs in something else, unless `when_changed` says what to do.
     """
     if name is not None:
-        _require_name(name)
+        require_name(name)
     for word, what in ((job, "job"), (dataset, "dataset")):
-        if word is not None and not _is_storable(word):
+        if word is not None and not is_storable(word):
             raise UsageError(
                 f"There is no such {what}: the name has control characters, or is not UTF-8",
                 details=terminal_safe(word, limit=60) or None,
@@ -230,21 +228,6 @@ def _default_name(job: Row, parent: Existing | None) -> str:
     if parent is None:
         return Identity.of(job).name
     return next_name(str(parent.artifact.get("name") or Identity.of(job).name), LONGEST_NAME)
-
-
-def _is_storable(text: str) -> bool:
-    """Whether a row can hold the text: no control characters, no broken UTF-8."""
-    return not any(unicodedata.category(character) in ("Cc", "Cs") for character in text)
-
-
-def _require_name(name: str) -> None:
-    shown = terminal_safe(name, limit=1000)
-    if not _is_storable(name):
-        raise UsageError(
-            "The name has control characters, or is not UTF-8", details=shown[:60] or None
-        )
-    if not 0 < len(shown) <= LONGEST_NAME:
-        raise UsageError(f"A name has 1 to {LONGEST_NAME} characters", details=shown[:60] or None)
 
 
 def _find_job(rest: Rest, user_id: str, name: str) -> Row:

@@ -23,10 +23,11 @@ from lora_tui.harvest.lease import Lease
 from lora_tui.harvest.publish import check_stored, discard_if_deleted, publish, write_artifact
 from lora_tui.harvest.receipts import Owner, Receipts
 from lora_tui.json_values import Row
+from lora_tui.keeping.change import LONGEST_NAME
 from lora_tui.processes import new_identity
 from lora_tui.push.existing import METRICS
 from lora_tui.push.identity import major
-from lora_tui.push.plan import LONGEST_NAME, Plan
+from lora_tui.push.plan import Plan
 from lora_tui.push.send import send_file, write_points
 from lora_tui.push.update import update_model
 from lora_tui.text import terminal_safe

@@ -22,10 +22,13 @@ from lora_tui.sandbox.postgrest.conditions import (
 )
 from lora_tui.sandbox.postgrest.errors import RestError
 from lora_tui.sandbox.postgrest.grammar import Condition, Embed, Field, Filter, Order, Path, Query
+from lora_tui.sandbox.postgrest.own_models import OPENED
 from lora_tui.sandbox.postgrest.tables import TABLES, Column, Table, constraint
 from lora_tui.sandbox.postgrest.values import Dialect, to_json, to_text
 
 _OWNED: Final = frozenset(("datasets", "training_jobs", "model_artifacts"))
+_OPENED: Final = {"notifications": frozenset(("read",)), "model_artifacts": OPENED}
+"""The columns that a user changes in own rows where our migration has been applied."""
 _OWN_ROW: Final = "{t}.user_id = ?"
 _OWN_JOB: Final = (
     "EXISTS (SELECT 1 FROM training_jobs AS own WHERE own.id = {t}.job_id AND own.user_id = ?)"
@@ -285,7 +288,7 @@ def may_update(table: str, caller: Caller, *, migrated: bool) -> frozenset[str] 
     """
     if caller.is_service or not _secured(table, migrated):
         return None
-    return frozenset(("read",)) if table == "notifications" else frozenset()
+    return _OPENED.get(table, frozenset()) if migrated else frozenset()
 
 
 def _spread(

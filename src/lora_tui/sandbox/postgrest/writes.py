@@ -10,6 +10,7 @@ from typing import Any
 from lora_tui.sandbox.backend import Backend, Caller
 from lora_tui.sandbox.postgrest.errors import RestError, duplicate, forbidden, unknown_column
 from lora_tui.sandbox.postgrest.grammar import Query
+from lora_tui.sandbox.postgrest.own_models import guarded
 from lora_tui.sandbox.postgrest.query import Reader, may_delete, may_insert, may_update
 from lora_tui.sandbox.postgrest.tables import NEW_ID, NOW, Column, Table, constraint
 from lora_tui.sandbox.postgrest.values import to_sql, to_text
@@ -95,9 +96,15 @@ class Writer:
         values = {name: to_sql(table.columns[name], value) for name, value in body.items()}
         moment = self._backend.timestamp()
         ids = self._matching(table, query)
+        guards = table.name == "model_artifacts" and not self._caller.is_service
         if values:
             for row_id in ids:
-                self._update_row(table, row_id, values, moment)
+                allowed_values = values
+                if guards:
+                    sql = f'SELECT * FROM {table.name} WHERE "{table.key}" = ?'
+                    before = self._database.row(sql, [row_id])
+                    allowed_values = guarded(dict(before or {}), values, moment)
+                self._update_row(table, row_id, allowed_values, moment)
         return ids
 
     def delete(self, table: Table, query: Query) -> list[str]:
