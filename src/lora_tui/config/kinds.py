@@ -257,8 +257,11 @@ class Number(Kind):
         return int(number) if number == number // 1 else number
 
 
-def checked_url(value: str, what: str) -> str:
-    """A project's address, without a slash at its end. Raises ConfigError."""
+def checked_url(value: str, what: str, *, plain_http: bool = False) -> str:
+    """An address of a service, without a slash at its end. Raises ConfigError.
+
+    Without `plain_http` an address that begins with http:// may only be one of this machine.
+    """
     try:
         parts = urlsplit(value)
         _ = parts.port
@@ -271,7 +274,7 @@ def checked_url(value: str, what: str) -> str:
             f"{what} must be a URL without credentials and without a query",
             remedy="write it like this: https://host",
         )
-    if parts.scheme == "http" and not _is_this_machine(parts.hostname):
+    if parts.scheme == "http" and not plain_http and not _is_this_machine(parts.hostname):
         raise ConfigError(
             f"{what} is not encrypted: keys would be sent in clear text",
             remedy="use https:// (plain http is accepted for this machine only)",

@@ -5,6 +5,7 @@ kind       vllm or llama.cpp
 local      a directory of this machine that the server sees too …
 remote     … and its path there; without both, the paths of this machine are the server's
 via        a command that opens a shell on the server's machine, such as `ssh gpu-1`
+keyring    true where the server's key is in the keyring
 key        the server's key (the file becomes private); better LORA_TUI_SERVER_KEY_NAME, its _FILE
            form, or the keyring
 """
@@ -14,12 +15,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
+from urllib.parse import urlsplit
 
+from lora_tui.config.addresses import is_public_host
 from lora_tui.config.kinds import checked_url, expanded
+from lora_tui.config.table import PROFILES, SERVERS, Profile
 from lora_tui.domain.servers import ServerKind, server_name
-from lora_tui.errors import ConfigError
+from lora_tui.errors import ConfigError, NotFoundError
 
-KEYS: Final = ("url", "kind", "local", "remote", "via", "key")
+KEYS: Final = ("url", "kind", "local", "remote", "via", "keyring", "key")
+_NO_TEXT: Final = ("keyring",)
 
 
 class Server(NamedTuple):
@@ -33,6 +38,14 @@ class Server(NamedTuple):
     """A directory here that is `remote` on the server's machine."""
     remote: str | None = None
     via: str | None = None
+    has_keyring_entry: bool = False
+    """Whether its key is in the keyring."""
+
+    @property
+    def is_in_clear(self) -> bool:
+        """Whether a key would go through the public internet in clear text."""
+        parts = urlsplit(self.url)
+        return parts.scheme == "http" and is_public_host(parts.hostname or "")
 
     def server_path(self, directory: Path) -> str | None:
         """The path at which the server sees a directory of this machine; None where it does not.
@@ -56,10 +69,38 @@ def servers_of(tables: Mapping[str, Any], place: str) -> dict[str, Server]:
     return {name: _server(name, table, place) for name, table in sorted(tables.items())}
 
 
+def servers_in(profile: Profile) -> dict[str, Server]:
+    """The servers of a profile, by name. Raises ConfigError."""
+    return servers_of(profile.servers, f"{PROFILES}.{profile.name}")
+
+
+def find_server(profile: Profile, name: str) -> Server:
+    """The server of this name. Raises NotFoundError where the profile has none, ConfigError."""
+    servers = servers_in(profile)
+    found = servers.get(name)
+    if found is None:
+        known = ", ".join(servers)
+        raise NotFoundError(
+            f"There is no server named {name[:80]!r}",
+            details=f"servers of profile {profile.name}: {known}" if known else None,
+            remedy="`lora-tui servers` lists them" if known else
+            "add one: `lora-tui servers add NAME URL`",
+        )  # fmt: skip
+    return found
+
+
+def server_url(value: str, what: str) -> str:
+    """A server's address without a slash, or the `/v1` of OpenAI's clients, at its end.
+
+    Raises ConfigError.
+    """
+    return checked_url(value, what, plain_http=True).removesuffix("/v1").rstrip("/")
+
+
 def _server(name: str, table: object, place: str) -> Server:
     what = f"server {name} of {place}"
     if not isinstance(table, Mapping):
-        raise ConfigError(f"{what} is not a table", remedy=f"write [{place}.servers.{name}]")
+        raise ConfigError(f"{what} is not a table", remedy=f"write [{place}.{SERVERS}.{name}]")
     unknown = sorted(set(table) - set(KEYS))
     if unknown:
         raise ConfigError(
@@ -67,7 +108,10 @@ def _server(name: str, table: object, place: str) -> Server:
             remedy=f"known keys: {', '.join(KEYS)}",
         )
     for key, value in table.items():
-        if not isinstance(value, str):
+        if key in _NO_TEXT:
+            if not isinstance(value, bool):
+                raise ConfigError(f"{key} of {what} is true or false, without quotes")
+        elif not isinstance(value, str):
             raise ConfigError(f"{key} of {what} must be a text in quotes")
     kind = str(table.get("kind", ""))
     if kind and kind not in {str(known) for known in ServerKind}:
@@ -79,9 +123,10 @@ def _server(name: str, table: object, place: str) -> Server:
         )
     return Server(
         name=server_name(name),
-        url=checked_url(str(table.get("url", "")), f"url of {what}"),
+        url=server_url(str(table.get("url", "")), f"url of {what}"),
         kind=ServerKind(kind) if kind else None,
         local=expanded(str(table["local"]), f"local of {what}") if table.get("local") else None,
         remote=str(table["remote"]) if table.get("remote") else None,
         via=str(table["via"]) if table.get("via") else None,
+        has_keyring_entry=table.get("keyring") is True,
     )

@@ -33,6 +33,7 @@ from lora_tui.gateway.responses import TokenRefusal, error_of, require_encoding,
 from lora_tui.gateway.retry import RETRY, TOTAL_SECONDS, RetryPolicy, causes_of
 from lora_tui.gateway.upload_body import UploadTransport
 from lora_tui.gateway.vendor import current_exchange
+from lora_tui.json_values import json_text
 from lora_tui.text import terminal_safe, without_secrets
 
 TIMEOUT: Final = httpx.Timeout(connect=10.0, read=20.0, write=30.0, pool=30.0)
@@ -113,17 +114,29 @@ class ClientOwner:
 
 
 @contextmanager
-def open_stream(url: str, headers: Mapping[str, str]) -> Iterator[httpx.Response]:
-    """The response to a GET whose body the caller reads: for a part of a file.
+def open_stream(
+    url: str,
+    headers: Mapping[str, str],
+    *,
+    body: object = None,
+    timeout: httpx.Timeout = TIMEOUT,
+    retry: RetryPolicy = RETRY,
+    any_rate: bool = False,
+) -> Iterator[httpx.Response]:
+    """The response to a GET, or to a POST of `body` as JSON, whose body the caller reads.
 
-    Attempts are repeated until the headers have arrived; failures of the body are not retried.
+    Attempts are repeated until the headers have arrived, those of a POST never; failures of the
+    body are not retried. `any_rate`: the body may come slowly, as an answer that is being written.
     """
-    network = LimitedTransport(verify=tls_context(), proxy=httpx_proxy(url))
+    network = LimitedTransport(any_rate=any_rate, verify=tls_context(), proxy=httpx_proxy(url))
     headers = {"User-Agent": f"lora-tui/{__version__}", **headers}
     with httpx.Client(
-        transport=RetryTransport(transport=network, retry=RETRY), timeout=TIMEOUT
+        transport=RetryTransport(transport=network, retry=retry), timeout=timeout
     ) as client:
         request = client.build_request("GET", url, headers=headers)
+        if body is not None:
+            headers = {"Content-Type": "application/json", **headers}
+            request = client.build_request("POST", url, headers=headers, content=json_text(body))
         try:
             response = client.send(request, stream=True)
             try:

@@ -21,10 +21,11 @@ _END_OF_HEAD: Final = "http11.receive_response_headers.complete"
 class LimitedTransport(httpx.HTTPTransport):
     """httpx's transport with the limits of limits.py."""
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, *, any_rate: bool = False, **options: Any) -> None:
+        """`any_rate`: bodies may come slowly; the limits on heads stay."""
         super().__init__(**options)
         # httpx has no parameter for it; tests/gateway/test_hostile.py checks that it works
-        self._backend = _Backend(self._pool._network_backend)
+        self._backend = _Backend(self._pool._network_backend, any_rate)
         self._pool._network_backend = self._backend
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
@@ -55,8 +56,9 @@ def _trace(name: str, _info: Mapping[str, Any]) -> None:
 class _Backend(httpcore.NetworkBackend):
     """Makes the connections, and remembers the newest."""
 
-    def __init__(self, backend: httpcore.NetworkBackend) -> None:
+    def __init__(self, backend: httpcore.NetworkBackend, any_rate: bool) -> None:
         self._backend = backend
+        self.any_rate = any_rate
         self.latest: _Stream | None = None
 
     def connect_tcp(
@@ -78,7 +80,7 @@ class _Stream(httpcore.NetworkStream):
         self._stream = stream
         self._backend = backend
         backend.latest = self
-        self._pace = ReceiveRate()
+        self._pace = ReceiveRate(any_rate=backend.any_rate)
         self._read_since = False
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
@@ -96,7 +98,8 @@ class _Stream(httpcore.NetworkStream):
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         if self._read_since:  # a new request, so a new response
-            self._pace, self._read_since = ReceiveRate(), False
+            self._pace = ReceiveRate(any_rate=self._backend.any_rate)
+            self._read_since = False
         self._stream.write(buffer, timeout)
 
     def close(self) -> None:

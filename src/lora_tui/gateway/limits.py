@@ -55,7 +55,9 @@ class SlowError(TimeoutError):
 class ReceiveRate:
     """Measures one response as its bytes arrive; only the time spent waiting counts."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, any_rate: bool = False) -> None:
+        """`any_rate`: only the head has limits."""
+        self._any_rate = any_rate
         self._in_head = True
         self._head_bytes = 0
         self._began: float | None = None
@@ -76,6 +78,8 @@ class ReceiveRate:
                 raise EndlessError("the head of the answer does not end")
             if now - self._began > HEAD_SECONDS:
                 raise SlowError("the head of the answer does not end")
+            return
+        if self._any_rate:
             return
         self._count += count
         self._waited += waited

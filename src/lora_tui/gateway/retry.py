@@ -86,6 +86,19 @@ RETRY: Final = RetryPolicy(
 for (at most 20 s). Some other responses are retried because of what their body says: see
 `_attempts_allowed` in http.py."""
 
+SOON: Final = RetryPolicy(
+    total=1,
+    allowed_methods=RETRY.allowed_methods,
+    status_forcelist=RETRY.status_forcelist,
+    backoff_factor=0.25,
+    backoff_jitter=1.0,
+    max_backoff_wait=2.0,
+    total_timeout=TOTAL_SECONDS,
+)
+"""One more attempt, within 2 s: for a server near by, while the user waits."""
+ONCE: Final = RetryPolicy(total=0)
+"""No second attempt."""
+
 
 def repeat(step: Callable[[], T]) -> T:
     """The result of a step that may be taken twice without harm.
