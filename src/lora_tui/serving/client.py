@@ -2,8 +2,9 @@
 
 Errors of all calls: UnreachableError where nobody answers, AuthenticationError where the key is
 refused, NotFoundError for an adapter that the server does not have, BackendError with the server's
-own words (`terminal_safe`) as details for everything else. Everything a server says is hostile
-text; a client returns it bounded, and whoever shows it neutralises it.
+own words (`terminal_safe`) as details for everything else, CancelledError after `close`. Two kinds
+of BackendError have names of their own, in refusals.py. Everything a server says is hostile text; a
+client returns it bounded, and whoever shows it neutralises it.
 """
 
 from __future__ import annotations
@@ -58,7 +59,8 @@ class Client(Protocol):
 
         Equal input gives equal numbers whatever was asked before: no cache of the server takes
         part. Which tokens are meant depends on the kind of server; two calls on one server with
-        the same prompt can be compared token by token.
+        the same prompt can be compared token by token. Raises NotANumberError where weights have
+        NaN.
         """
 
     def answer(
@@ -77,7 +79,7 @@ class Client(Protocol):
         """
 
     def close(self) -> None:
-        """Close the connections."""
+        """Close the connections; an answer that another thread is reading ends."""
 
     def __enter__(self) -> Self: ...
 

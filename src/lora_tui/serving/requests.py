@@ -18,6 +18,7 @@ import httpx
 from lora_tui.config.servers import Server
 from lora_tui.errors import (
     BackendError,
+    CancelledError,
     InterceptedError,
     LoraTuiError,
     TooLargeAnswerError,
@@ -131,6 +132,8 @@ class Requests:
                     remedy="look at the log of the server",
                 )
             yield event
+        if self._closed:
+            raise _cancelled(what)
         raise BackendError(
             f"Could not {what}: the answer broke off",
             remedy="look at the log of the server, and try again",
@@ -144,7 +147,7 @@ class Requests:
         except RuntimeError:
             if not self._closed:
                 raise
-            raise UnreachableError(f"Could not {what}: it was cancelled") from None
+            raise _cancelled(what) from None
         if not response.is_success:
             raise self._refusal(response, what, path)
         if len(response.content) > _MOST_BYTES:
@@ -160,9 +163,9 @@ class Requests:
     def _refusal(self, response: httpx.Response, what: str, path: str) -> LoraTuiError:
         return refusal(response, what, server=self.server.name, path=path)
 
-    def _unreachable(self, error: UnreachableError, what: str) -> UnreachableError:
+    def _unreachable(self, error: UnreachableError, what: str) -> LoraTuiError:
         if self._closed:
-            return UnreachableError(f"Could not {what}: it was cancelled")
+            return _cancelled(what)
         kind = InterceptedError if isinstance(error, InterceptedError) else UnreachableError
         return kind(
             f"Could not {what}: {_decapitalized(str(error))}",
@@ -226,6 +229,10 @@ def _object(text: bytes, what: str) -> Mapping[str, Any]:
     if not isinstance(found, dict):
         raise _not_understood(what)
     return found
+
+
+def _cancelled(what: str) -> CancelledError:
+    return CancelledError(f"Could not {what}: it was cancelled")
 
 
 def _not_understood(what: str) -> BackendError:
