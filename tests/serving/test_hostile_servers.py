@@ -189,16 +189,16 @@ def test_a_stream_that_is_wrong_is_one_sentence(serve: Serve, pieces: list[bytes
 
 
 def test_a_stream_without_end_is_given_up(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(requests, "_LONGEST_LINE", 1 << 16)
+    monkeypatch.setattr(requests, "LONGEST_LINE", 1 << 16)
     found = streamed(serve, b"data: ", *[b"x" * (1 << 14)] * 20)
     assert isinstance(found, errors.TooLargeAnswerError)
-    monkeypatch.setattr(requests, "_MOST_STREAMED", 1 << 16)
+    monkeypatch.setattr(requests, "MOST_STREAMED", 1 << 16)
     found = streamed(serve, *[b": nothing\n" * 1000] * 20)
     assert isinstance(found, errors.TooLargeAnswerError)
 
 
 def test_an_answer_of_megabytes_is_refused(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(requests, "_MOST_BYTES", 1 << 16)
+    monkeypatch.setattr(requests, "MOST_BYTES", 1 << 16)
     server = serve(lambda _: [whole(b'{"data": [' + b" " * (1 << 17) + b"]}", JSON)])
     with client_of(server) as client:
         assert "too large" in client.state().error

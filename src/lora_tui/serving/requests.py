@@ -37,11 +37,11 @@ _ASKING: Final = httpx.Timeout(connect=_CONNECT, read=8.0, write=8.0, pool=8.0)
 WORKING: Final = httpx.Timeout(connect=_CONNECT, read=180.0, write=30.0, pool=30.0)
 """Of requests for which the model computes, or an adapter is read from the server's disk."""
 
-_MOST_BYTES: Final = 16 << 20
+MOST_BYTES: Final = 16 << 20
 """Of an answer; that of a list of a thousand adapters has half a megabyte."""
-_MOST_STREAMED: Final = 64 << 20
+MOST_STREAMED: Final = 64 << 20
 """Of all events of one answer; an event has some hundred bytes, and tells one token."""
-_LONGEST_LINE: Final = 1 << 20
+LONGEST_LINE: Final = 1 << 20
 _LONGEST_SECONDS: Final = 1800.0
 """No streamed answer takes longer."""
 _MOST_REFUSED: Final = 256 << 10
@@ -150,7 +150,7 @@ class Requests:
             raise _cancelled(what) from None
         if not response.is_success:
             raise self._refusal(response, what, path)
-        if len(response.content) > _MOST_BYTES:
+        if len(response.content) > MOST_BYTES:
             raise TooLargeAnswerError(f"Could not {what}: the server's answer is too large")
         return response
 
@@ -214,7 +214,7 @@ def _lines(response: httpx.Response, what: str) -> Iterator[bytes]:
         for part in others:
             yield bytes(rest).rstrip(b"\r")
             rest = bytearray(part)
-        is_endless = len(rest) > _LONGEST_LINE or count > _MOST_STREAMED
+        is_endless = len(rest) > LONGEST_LINE or count > MOST_STREAMED
         if is_endless or time.monotonic() - began > _LONGEST_SECONDS:
             raise TooLargeAnswerError(f"Could not {what}: the server's answer does not end")
     if rest:
