@@ -14,9 +14,11 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+import httpx
 import pytest
 
 from lora_tui.config.demo import note_backend
+from lora_tui.config.load import load_profile
 from lora_tui.config.paths import find_paths
 from lora_tui.errors import DiskError, ExitCode
 from lora_tui.sandbox import Sandbox
@@ -75,6 +77,10 @@ def test_the_demo_is_read_on_the_command_line_while_it_runs_and_after_it_ended(
         before = names(demo("list", "--json"))
         assert len(before) == 6
         assert demo("whoami", "--json").data["email"] == settings["LORA_TUI_EMAIL"]
+        server = load_profile(name="demo").servers["demo"]
+        assert server == {"url": settings["LORA_TUI_DEMO_SERVER"], "kind": "vllm"}
+        with httpx.Client(trust_env=False, verify=False) as http:
+            assert http.get(f"{server['url']}/health").status_code == 200
         assert demo("download", before[0]).code == ExitCode.OK
 
     after = demo("list", "--json")

@@ -108,7 +108,9 @@ def _serve(context: Context, name: str, *, models: int) -> None:
     with explained(state):
         from lora_tui.sandbox import Sandbox
 
-        sandbox = Sandbox.start(state, models=models, hostile=name == HOSTILE, training=True)
+        sandbox = Sandbox.start(
+            state, models=models, hostile=name == HOSTILE, training=True, serving=True
+        )
     with sandbox:
         settings = sandbox.environment()
         note_backend(paths, name, settings)

@@ -15,6 +15,7 @@ from typing import Final
 
 from lora_tui.config.paths import Paths
 from lora_tui.config.table import DEMO_PROFILES, Profile
+from lora_tui.domain.servers import ServerKind
 from lora_tui.errors import ConfigError, UnreachableError
 from lora_tui.files import disk_error, write_private_file
 from lora_tui.json_values import read_object
@@ -75,7 +76,14 @@ def demo_profile(paths: Paths, name: str, backend: Mapping[str, str]) -> Profile
         allow_private_urls=True,
         background_harvest=True,  # a run that completes becomes a model while one looks
         identity=name,
+        servers=_servers(backend),
     )
+
+
+def _servers(backend: Mapping[str, str]) -> dict[str, dict[str, str]]:
+    """The server of the demo, which loads adapters from this machine's disk; `{}` without one."""
+    url = backend.get("LORA_TUI_DEMO_SERVER")
+    return {} if url is None else {"demo": {"url": url, "kind": ServerKind.VLLM.value}}
 
 
 def require_running(profile: Profile) -> None:

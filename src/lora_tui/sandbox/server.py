@@ -45,6 +45,7 @@ from lora_tui.sandbox.seed.fill import seed_backend
 from lora_tui.sandbox.seed.seeding import DEMO, OTHER, SeedSettings
 from lora_tui.sandbox.storage import browsing, downloads, resumable, uploads
 from lora_tui.sandbox.training.trainer import Trainer
+from lora_tui.sandbox.vllm import LLAMA_8B, Behavior, VllmStandIn
 
 Handler = Callable[[Backend, Call], Response]
 Streamer = Callable[[Backend, Request], Awaitable[Response]]
@@ -59,11 +60,20 @@ class Sandbox:
     email, password, user_id = DEMO.email, DEMO.password, DEMO.id
     other_email, other_password, other_user_id = OTHER.email, OTHER.password, OTHER.id
 
-    def __init__(self, server: AsgiServer, backend: Backend, *, temporary: bool) -> None:
+    def __init__(
+        self,
+        server: AsgiServer,
+        backend: Backend,
+        *,
+        temporary: bool,
+        model_server: VllmStandIn | None,
+    ) -> None:
         self._server = server
         self._backend = backend
         self._temporary = temporary
         self._trainer = Trainer(backend)
+        self.model_server = model_server
+        """The stand-in for vLLM, where it was started with one."""
         self.directory = backend.directory
         self.url = server.url
         self.gpu_url = f"{server.url}{GPU_ENDPOINT}"
@@ -81,6 +91,7 @@ class Sandbox:
         storage: StorageKind = "s3",
         reset: bool = False,
         training: bool = False,
+        serving: bool = False,
         now: datetime | None = None,
     ) -> Self:
         """Start one, and return when it serves.
@@ -93,6 +104,7 @@ class Sandbox:
         `migrated`: whether our additive migration has been applied. `storage`: where Storage keeps
         its bytes, which changes its answers: s3 as on the hosted service, or file. `training`:
         whether running and queued jobs are trained while it serves; else no row changes by itself.
+        `serving`: start a stand-in for vLLM too, whose base most of the adapters fit.
         `now`: the time of the newest seeded rows, by default the current minute.
         """
         temporary = directory is None
@@ -109,7 +121,8 @@ class Sandbox:
         try:
             seed_backend(backend, seed, SeedSettings(models, waiting_jobs, hostile), now)
             server = AsgiServer(partial(build_application, backend))
-            sandbox = cls(server, backend, temporary=temporary)
+            model_server = _start_model_server() if serving else None
+            sandbox = cls(server, backend, temporary=temporary, model_server=model_server)
         except BaseException:
             database.close()
             if temporary:
@@ -126,6 +139,8 @@ class Sandbox:
     def stop(self) -> None:
         """Stop serving and remove a temporary state. May be called again."""
         self._trainer.stop()
+        if self.model_server is not None:
+            self.model_server.stop()
         self._server.stop()
         self._backend.database.close()
         if self._temporary:
@@ -139,7 +154,9 @@ class Sandbox:
 
     def environment(self) -> dict[str, str]:
         """The environment variables with which lora-tui works on it as the demo account."""
+        model_server = self.model_server
         return {
+            **({} if model_server is None else {"LORA_TUI_DEMO_SERVER": model_server.url}),
             "SUPABASE_URL": self.url,
             "SUPABASE_ANON_KEY": self.anon_key,
             "SUPABASE_SERVICE_ROLE_KEY": self.service_key,
@@ -178,6 +195,17 @@ class Sandbox:
         # plain http: loading the certificate authorities would take most of the time
         with httpx.Client(trust_env=False, timeout=30, verify=False) as client:  # noqa: S501 - no TLS
             return client.request(method, f"{self.url}/_control/{name}", **options)
+
+
+def _start_model_server() -> VllmStandIn:
+    """One at the pace of a busy GPU, so that an answer is seen as it comes."""
+    return VllmStandIn.start(
+        base=LLAMA_8B,
+        max_lora_rank=64,
+        max_loras=8,
+        mixes_batches=False,  # as on a GPU
+        behavior=Behavior(first_token_seconds=0.2, token_seconds=1 / 60),
+    )
 
 
 class _KeyConvertor(PathConvertor):

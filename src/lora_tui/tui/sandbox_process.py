@@ -192,6 +192,7 @@ def _serve(settings: Mapping[str, Any]) -> int:
                 models=settings["models"],
                 hostile=settings["hostile"],
                 training=True,
+                serving=True,
             )
     except LoraTuiError as error:
         _answer(

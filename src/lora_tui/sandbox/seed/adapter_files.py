@@ -68,8 +68,12 @@ def adapter_recipe(
     layers: int,
     seed: int,
     version: int = 1,
+    untrained: bool = False,
 ) -> dict[str, Any]:
-    """The recipe of one file of an adapter; a higher `version` makes other bytes of equal size."""
+    """The recipe of one file of an adapter; a higher `version` makes other bytes of equal size.
+
+    `untrained`: its B matrices are zero, so that it changes nothing.
+    """
     return {
         "file": file,
         "base_model": base_model,
@@ -79,6 +83,7 @@ def adapter_recipe(
         "layers": layers,
         "seed": seed,
         "version": version,
+        **({"untrained": True} if untrained else {}),
     }
 
 
@@ -92,7 +97,12 @@ def recipe_size(recipe: Recipe) -> int:
 def recipe_pieces(recipe: Recipe) -> Iterator[bytes]:
     """The file that the recipe makes, in pieces."""
     if recipe["file"] == WEIGHTS:
-        yield from file_pieces(_tensors(recipe), _METADATA, recipe["seed"] + recipe["version"])
+        yield from file_pieces(
+            _tensors(recipe),
+            _METADATA,
+            recipe["seed"] + recipe["version"],
+            zero=".lora_B." if recipe.get("untrained") else None,
+        )
     else:
         yield _small_file(recipe)
 
@@ -239,9 +249,11 @@ def file_size(tensors: Sequence[Tensor], metadata: Mapping[str, str]) -> int:
 
 
 def file_pieces(
-    tensors: Sequence[Tensor], metadata: Mapping[str, str], seed: int
+    tensors: Sequence[Tensor], metadata: Mapping[str, str], seed: int, *, zero: str | None = None
 ) -> Iterator[bytes]:
     """The file in pieces of at most 64 KiB; the same arguments make the same bytes.
+
+    The tensors with `zero` in their name are zero.
 
     The numbers come from one pool of normally distributed values that is entered at a place given
     by `seed`, because making millions of them would take seconds.
@@ -253,7 +265,7 @@ def file_pieces(
         left = tensor.size
         while left:
             piece = pool[place : place + min(left, 65_536)]
-            yield piece
+            yield bytes(len(piece)) if zero is not None and zero in tensor.name else piece
             left -= len(piece)
             place = (place + len(piece)) % len(pool)
 

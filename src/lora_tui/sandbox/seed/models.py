@@ -29,6 +29,7 @@ _LARGE: Final = 3
 _CHILD: Final = 5  # the next older model is its parent
 _MISSING_FILE: Final = 7
 _ARCHIVED: Final = 9
+_WITHOUT_EFFECT: Final = 11  # its B matrices are zero: servers load it, and nothing changes
 _NO_START: Final = 12
 _MOST_CURVES: Final = 200  # in a sandbox of more than 1000 models
 _MOST_FILES: Final = 1000  # models with objects in the bucket
@@ -65,7 +66,9 @@ def add_model(
     large = special == _LARGE
     manifest = None
     if not seeding.many or index < _MOST_FILES:
-        recipes = run.recipes(layers=layers_of(run.rank, large))
+        recipes = run.recipes(
+            layers=layers_of(run.rank, large), untrained=special == _WITHOUT_EFFECT
+        )
         missing = "tokenizer.json" if special == _MISSING_FILE else None
         _add_objects(seeding, owner, artifact_id, recipes, created, missing)
         if demo and index % 6 == 0 and index < 60:

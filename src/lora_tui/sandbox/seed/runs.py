@@ -142,7 +142,7 @@ class Run:
             nan_as_zero=self.random_seed % 2 == 0,
         )
 
-    def recipes(self, *, layers: int) -> dict[str, dict[str, Any]]:
+    def recipes(self, *, layers: int, untrained: bool = False) -> dict[str, dict[str, Any]]:
         """The recipe of each file of the adapter, by file name."""
         return {
             file: adapter_recipe(
@@ -153,6 +153,7 @@ class Run:
                 dropout=self.dropout,
                 layers=layers,
                 seed=self.random_seed,
+                untrained=untrained,
             )
             for file in FILE_TYPES
         }

@@ -12,8 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from lora_tui import clock
-from lora_tui.sandbox.vllm.adapter import Effect
-from lora_tui.sandbox.vllm.engine import Engine
+from lora_tui.sandbox.vllm.engine import Engine, Running
 from lora_tui.sandbox.vllm.generation import (
     Generation,
     Written,
@@ -46,15 +45,15 @@ async def complete(engine: Engine, behavior: Behavior, request: Request) -> Resp
         logprobs=fields.get("logprobs"),
     )
     frame = _frame("cmpl", "text_completion", asked)
-    running = ExitStack()
-    own = running.enter_context(engine.running(asked.adapter))
+    stack = ExitStack()
+    running = stack.enter_context(engine.running(asked.adapter))
     if asked.stream:
         return _event_stream(
-            _stream(engine, behavior, asked, own, running, frame, _text_choice(asked))
+            _stream(engine, behavior, asked, running, stack, frame, _text_choice(asked))
         )
-    with running:
+    with stack:
         await asyncio.sleep(behavior.first_token_seconds)
-        answers = write(engine, asked, own, hostile=behavior.hostile)
+        answers = write(engine, asked, running, hostile=behavior.hostile)
         await asyncio.sleep(behavior.token_seconds * max(len(one.tokens) for one in answers))
     choices = [
         {
@@ -94,17 +93,17 @@ async def chat(
             "As of transformers v4.44, default chat template is no longer allowed, so you must"
             " provide a chat template if the tokenizer does not define one."
         )
-    running = ExitStack()
-    own = running.enter_context(engine.running(asked.adapter))
+    stack = ExitStack()
+    running = stack.enter_context(engine.running(asked.adapter))
     if asked.stream:
         frame = _frame("chatcmpl", "chat.completion.chunk", asked)
         opening = _delta({"role": "assistant", "content": ""}, None, None)
         return _event_stream(
-            _stream(engine, behavior, asked, own, running, frame, _chat_choice(asked), opening)
+            _stream(engine, behavior, asked, running, stack, frame, _chat_choice(asked), opening)
         )
-    with running:
+    with stack:
         await asyncio.sleep(behavior.first_token_seconds)
-        answers = write(engine, asked, own, hostile=behavior.hostile)
+        answers = write(engine, asked, running, hostile=behavior.hostile)
         await asyncio.sleep(behavior.token_seconds * len(answers[0].tokens))
     answer = answers[0]
     choice = {
@@ -127,19 +126,19 @@ async def _stream(
     engine: Engine,
     behavior: Behavior,
     asked: Generation,
-    own: Effect,
-    running: ExitStack,
+    running: Running,
+    stack: ExitStack,
     frame: Mapping[str, Any],
     choice: Choice,
     opening: Mapping[str, Any] | None = None,
 ) -> AsyncIterator[bytes]:
     """The events of one answer, token by token, at the pace that is set."""
-    with running:
+    with stack:
         if opening is not None:
             yield _event({**frame, "choices": [opening]})
         await asyncio.sleep(behavior.first_token_seconds)
         try:
-            answer = write(engine, asked, own, hostile=behavior.hostile)[0]
+            answer = write(engine, asked, running, hostile=behavior.hostile)[0]
         except RefusedError as error:
             yield _event(error.body(behavior))
             yield _DONE

@@ -51,6 +51,18 @@ class LoadedAdapter:
     """The engine's own number of it, which a replacement in place keeps."""
 
 
+@dataclass(eq=False)
+class Running:
+    """A request that is being answered."""
+
+    adapter: str | None
+    """None for the base."""
+    own: Effect
+    """Of the weights that it asked for."""
+    beside: Effect | None = None
+    """Of an adapter that is or was asked at the same time."""
+
+
 @dataclass
 class Engine:
     """The state of a running engine. Not thread-safe: one event loop uses it."""
@@ -68,7 +80,7 @@ class Engine:
     _held: OrderedDict[int, Effect] = field(default_factory=OrderedDict)
     _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
     _prefixes: dict[bytes, Effect] = field(default_factory=dict)
-    _running: list[tuple[str | None, Effect]] = field(default_factory=list)
+    _running: list[Running] = field(default_factory=list)
     _poisoned: Iterator[int] | None = None
 
     def load(self, name: str, path: str) -> None:
@@ -88,33 +100,35 @@ class Engine:
         self._held.pop(adapter.number, None)
 
     @contextmanager
-    def running(self, name: str | None) -> Iterator[Effect]:
-        """While a request for this adapter (None: the base) is answered; yields its own effect.
+    def running(self, name: str | None) -> Iterator[Running]:
+        """While a request for this adapter (None: the base) is answered.
 
         Raises EngineDeadError where the adapter has to be read again and can't be.
         """
-        own = self._weights(name)
-        entry = (name, own)
+        entry = Running(name, self._weights(name))
+        for other in self._running:
+            if other.adapter is not None:
+                entry.beside = other.own
+            if name is not None:
+                other.beside = entry.own
         self._running.append(entry)
         self.most_at_once = max(self.most_at_once, len(self._running))
         try:
-            yield own
+            yield entry
         finally:
             self._running.remove(entry)
 
-    def effect_now(self, name: str | None, own: Effect) -> Effect:
-        """The effect on a running request's answer, in the batch of all that run now."""
-        if name is None:
-            if self.mixes_batches:
-                for other, effect in reversed(self._running):
-                    if other is not None:
-                        return effect
+    def effect_on(self, running: Running) -> Effect:
+        """The effect on a running request's answer, in the batch of all that run with it."""
+        if running.adapter is None:
+            if self.mixes_batches and running.beside is not None:
+                return running.beside
             if self._poisoned is not None and next(self._poisoned) % _POISON == 0:
                 return Effect(b"nan", float("nan"))
             return NO_EFFECT
-        if own.is_nan and self._poisoned is None:
+        if running.own.is_nan and self._poisoned is None:
             self._poisoned = itertools.count(1)
-        return own
+        return running.own
 
     def forget_all(self) -> None:
         """Forget adapters and caches, as a restart does."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from lora_tui.sandbox.vllm.adapter import Effect
-from lora_tui.sandbox.vllm.engine import Engine
+from lora_tui.sandbox.vllm.engine import Engine, Running
 from lora_tui.sandbox.vllm.language import Token, tokens_of
 from lora_tui.sandbox.vllm.responses import RefusedError, bad_request
 
@@ -104,10 +104,10 @@ def check(
 
 
 def write(
-    engine: Engine, request: Generation, own: Effect, *, hostile: bool
+    engine: Engine, request: Generation, running: Running, *, hostile: bool
 ) -> tuple[Written, ...]:
     """Answer each prompt. Raises RefusedError where NaN would have to be written as JSON."""
-    effect = engine.effect_now(request.adapter, own)
+    effect = engine.effect_on(running)
     if effect.is_nan and request.logprobs is not None:
         raise bad_request("Out of range float values are not JSON compliant: nan")
     return tuple(

@@ -85,6 +85,11 @@ class VllmStandIn:
         return cls(engine, settings, behavior or Behavior())
 
     @property
+    def base(self) -> str:
+        """The name of the base model."""
+        return self.engine.base.name
+
+    @property
     def loaded(self) -> list[str]:
         """The names of the adapters that it serves, in the order of loading."""
         return list(self.engine.adapters)
