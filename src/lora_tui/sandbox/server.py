@@ -121,7 +121,7 @@ class Sandbox:
         try:
             seed_backend(backend, seed, SeedSettings(models, waiting_jobs, hostile), now)
             server = AsgiServer(partial(build_application, backend))
-            model_server = _start_model_server() if serving else None
+            model_server = _start_model_server(hostile=hostile) if serving else None
             sandbox = cls(server, backend, temporary=temporary, model_server=model_server)
         except BaseException:
             database.close()
@@ -197,14 +197,14 @@ class Sandbox:
             return client.request(method, f"{self.url}/_control/{name}", **options)
 
 
-def _start_model_server() -> VllmStandIn:
+def _start_model_server(*, hostile: bool) -> VllmStandIn:
     """One at the pace of a busy GPU, so that an answer is seen as it comes."""
     return VllmStandIn.start(
         base=LLAMA_8B,
         max_lora_rank=64,
         max_loras=8,
         mixes_batches=False,  # as on a GPU
-        behavior=Behavior(first_token_seconds=0.2, token_seconds=1 / 60),
+        behavior=Behavior(first_token_seconds=0.2, token_seconds=1 / 60, hostile=hostile),
     )
 
 
