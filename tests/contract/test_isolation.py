@@ -196,7 +196,7 @@ def test_a_user_stores_signs_lists_and_removes_nothing_in_anothers_folder(
         storage.upload(f"{alice.id}/isolation/more.bin", iter([b"x"]), size=1)
     with pytest.raises(DeniedError):
         storage.upload(path, iter([b"x"]), size=1, upsert=True)
-    assert storage.delete([path]) == 0
+    assert storage.delete([path]) == []
     assert service.storage.info(path).size == len(b"weights")
 
 

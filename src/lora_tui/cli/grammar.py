@@ -17,7 +17,7 @@ from lora_tui import __version__
 from lora_tui.cli.call import APPLICATION, COMMON_DEFAULTS
 from lora_tui.cli.command import Command
 from lora_tui.cli.command_table import COMMANDS
-from lora_tui.cli.options import FREE_TEXTS, positive
+from lora_tui.cli.options import FREE_TEXTS, days, positive
 from lora_tui.errors import UsageError
 
 TYPE_CHECKING = False
@@ -349,6 +349,12 @@ def _harvest_options() -> _Parser:
     )
     group.add_argument(
         "--dry-run", action="store_true", help="print what would be harvested; change nothing"
+    )
+    group.add_argument(
+        "--remove-deleted-after",
+        type=days,
+        metavar="N",
+        help="also remove the files of models deleted more than N days ago",
     )
     group.add_argument(
         "--health-file", metavar="FILE", help="write the state to FILE while running"

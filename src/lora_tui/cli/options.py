@@ -27,6 +27,17 @@ def positive(text: str) -> int:
 positive.__name__ = "positive number"  # argparse names it: "invalid positive number value: '0'"
 
 
+def days(text: str) -> int:
+    """Parse a number of days, from 1 to 3,650; the `type` of an argument."""
+    value = positive(text)
+    if value > 3_650:
+        raise ArgumentTypeError("must be at most 3,650 days")
+    return value
+
+
+days.__name__ = "number of days"
+
+
 def demo_options(parser: ArgumentParser) -> None:
     """Add those of `demo`."""
     parser.add_argument(

@@ -40,6 +40,8 @@ def run(context: Context) -> None:
 
     with ExitStack() as stack:
         harvester = stack.enter_context(closing(connect(context.profile)))
+        if arguments.remove_deleted_after:
+            harvester = replace(harvester, remove_deleted_after=arguments.remove_deleted_after)
         listeners: list[Callable[[Event], None]] = [_printer(context)]
         if arguments.health_file:
             health = _health_file(Path(arguments.health_file))
@@ -81,6 +83,11 @@ def run(context: Context) -> None:
         raise PartlyFailedError(
             f"{result.failed} of {result.failed + result.harvested} jobs failed",
             remedy="the reasons are above; `lora-tui harvest status` shows when they are retried",
+        )
+    if result.removals_failed:
+        raise PartlyFailedError(
+            "Files of deleted models could not be removed",
+            remedy="the reasons are above; the next run tries again",
         )
 
 

@@ -210,6 +210,18 @@ class Profile(NamedTuple):
             hint="harvest in the background while lora-tui is open",
         ),
     ] = False
+    remove_deleted_after: Annotated[
+        int | None,
+        Setting(
+            Number(1, 3_650),
+            "days after which the harvest removes the files of deleted models",
+            variable="LORA_TUI_REMOVE_DELETED_AFTER",
+            label="Remove deleted",
+            hint="days until the harvest removes files of deleted models",
+            unset="never",
+            flag="--remove-deleted-after",
+        ),
+    ] = None
     whole_runs: Annotated[
         int,
         Setting(

@@ -31,8 +31,15 @@ from lora_tui.json_values import (
 from lora_tui.text import terminal_safe
 
 NO_VERSION: Final = "unversioned"
+FILES_REMOVED_AT: Final = "files_removed_at"
+"""Key of `configuration`: when the harvester had removed the files of the deleted model."""
+REMOVAL_BEGAN_AT: Final = "files_removal_began_at"
+"""Key of `configuration` until then: some of the files may be gone."""
 _CONFIGURATION: Final = frozenset(
-    {"preset_id", "hyperparameters", "gpu_config", "files", "weights", "metrics_sha256"}
+    {
+        *("preset_id", "hyperparameters", "gpu_config", "files", "weights", "metrics_sha256"),
+        *(FILES_REMOVED_AT, REMOVAL_BEGAN_AT),
+    }
 )
 
 
@@ -82,6 +89,8 @@ class Model:
     """What the weights say, where the harvest or the push has measured them."""
     dataset: Dataset | None = None
     job: Job | None = None
+    files_removed_at: datetime | None = None
+    """When its files were removed from the bucket, while it was deleted; it was restored since."""
 
     @classmethod
     def from_row(cls, row: Row) -> Model:
@@ -117,6 +126,7 @@ class Model:
             weights=WeightSummary.from_json(configuration.get("weights")),
             dataset=Dataset.from_row(dataset) if dataset else None,
             job=job,
+            files_removed_at=parse_timestamp(configuration.get(FILES_REMOVED_AT)),
         )
 
     @property

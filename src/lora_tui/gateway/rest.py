@@ -74,6 +74,10 @@ class Rest(ClientOwner):
         """
         return self._tables.from_(table).select(columns, count=count)
 
+    def update(self, table: str, values: Mapping[str, Any]) -> Any:
+        """The vendor's builder of a change without a filter: the caller adds those it needs."""
+        return self._tables.from_(table).update(dict(values))
+
     def rows(self, query: Any, what: str) -> list[Row]:
         """The rows of a query of the builder. Raises the errors of `check` and `read_json`."""
         return rows_of(self.send(query), what)[0]

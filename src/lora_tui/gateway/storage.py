@@ -48,6 +48,8 @@ _OBJECTS_A_PAGE: Final = 100
 MOST_OBJECTS: Final = 200_000
 """The limit of objects in a folder; a server that lists more is considered faulty."""
 _PATHS_A_REMOVAL: Final = 500
+_DEEPEST: Final = 20
+"""Folders in one another; a server that lists more is considered faulty."""
 _UNQUOTED: Final = "!$&'()*+,;=:@"
 """Characters that must not be percent-encoded: the service computes a link's token over the URL
 after JavaScript's decodeURI, which leaves `%3D` and the like, so the token would not match."""
@@ -140,12 +142,38 @@ class Storage(ClientOwner):
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
         """The objects directly in a folder, by name, without its subfolders."""
+        for name, entry in self._entries(prefix):
+            if entry.get("id") and "/" not in name:
+                yield _object_info(_joined(prefix, name), entry)
+
+    def list_below(self, prefix: str) -> Iterator[ObjectInfo]:
+        """All objects below a folder, those of its subfolders included.
+
+        Raises BackendError where the server lists them without end.
+        """
+        folders, seen = [prefix], set[str]()
+        while folders:
+            folder = folders.pop()
+            for name, entry in self._entries(folder):
+                path = _joined(folder, name)
+                if path in seen:
+                    continue
+                seen.add(path)
+                if len(seen) > MOST_OBJECTS or path.count("/") > _DEEPEST:
+                    raise _endless("list the stored files")
+                if entry.get("id"):
+                    yield _object_info(path, entry)
+                elif _is_valid(path):
+                    folders.append(path)
+
+    def _entries(self, prefix: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+        """What is directly in a folder: names and entries; those of subfolders have no id."""
         folder = prefix.strip("/")
         start = f"{folder}/" if folder else ""
         offset = 0
         seen: set[str] = set()
+        what = "list the stored files"
         while True:
-            what = "list the stored files"
             with translated(what, repeatable=True):
                 entries: Any = self._objects.list(
                     folder,
@@ -162,16 +190,13 @@ class Storage(ClientOwner):
                 if not isinstance(entry, dict) or str(entry.get("name")) in seen:
                     continue
                 seen.add(str(entry.get("name")))
-                if not (entry.get("id") and entry.get("name")):
-                    continue
-                # some stacks list whole paths, and objects of subfolders too
-                name = str(entry["name"]).removeprefix(start)
-                if "/" not in name:
-                    yield _object_info(f"{start}{name}", entry)
+                if entry.get("name"):
+                    # some stacks list whole paths, and objects of subfolders too
+                    yield str(entry["name"]).removeprefix(start), entry
             if len(entries) < _OBJECTS_A_PAGE or len(seen) == before:
                 return  # a page without a new name is a repetition
             if len(seen) > MOST_OBJECTS:
-                raise BackendError(f"Could not {what}: the server sends them without end")
+                raise _endless(what)
             offset += len(entries)
 
     def has_visible_objects(self, prefix: str) -> bool:
@@ -249,14 +274,18 @@ class Storage(ClientOwner):
         with self._limit_named(path, size):
             upload.run(open_at, upload_url)
 
-    def delete(self, paths: Iterable[str]) -> int:
-        """Remove objects, and return how many were removed. Missing objects are no error."""
+    def delete(self, paths: Iterable[str]) -> Sequence[str]:
+        """Remove objects; the paths of those that were removed, as the service says.
+
+        Missing objects, and those that the key may not remove, are no error: they are left out.
+        """
         wanted = [_checked(path) for path in paths]
-        removed = 0
+        removed: list[str] = []
         for start in range(0, len(wanted), _PATHS_A_REMOVAL):
             with translated("remove stored files"):
                 answer: Any = self._objects.remove(wanted[start : start + _PATHS_A_REMOVAL])
-            removed += len(answer) if isinstance(answer, list) else 0
+            entries = answer if isinstance(answer, list) else []
+            removed += [str(e["name"]) for e in entries if isinstance(e, dict) and e.get("name")]
         return removed
 
     @contextmanager
@@ -341,9 +370,21 @@ def quoted_path(path: str) -> str:
     return "/".join(quote(segment, safe=_UNQUOTED) for segment in _checked(path).split("/"))
 
 
+def _joined(folder: str, name: str) -> str:
+    return f"{folder.strip('/')}/{name}".lstrip("/")
+
+
+def _endless(what: str) -> BackendError:
+    return BackendError(f"Could not {what}: the server sends them without end")
+
+
+def _is_valid(path: str) -> bool:
+    return bool(path) and not any(segment in ("", ".", "..") for segment in path.split("/"))
+
+
 def _checked(path: str) -> str:
     """The path itself. Raises NotFoundError if it has parts such as `..`."""
-    if not path or any(segment in ("", ".", "..") for segment in path.split("/")):
+    if not _is_valid(path):
         raise NotFoundError(
             "The stored path of this file is not valid", details=without_secrets(path) or None
         )

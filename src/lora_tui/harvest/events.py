@@ -156,6 +156,48 @@ class CycleFinished(Event):
     """Why the cycle ended early."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class ObjectsRemoved(Event):
+    """The files of a deleted model were removed from the bucket, or would be."""
+
+    model_id: str
+    name: str
+    deleted_at: str
+    files: int
+    bytes: int
+    kept: int
+    """Files that stay: another model names them, or they are not in the model's own folder."""
+    dry_run: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class RemovalFailed(Event):
+    """The files of a deleted model could not be removed; the others continue."""
+
+    model_id: str
+    """Empty where the error concerns all models."""
+    reason: str
+    details: str | None
+    remedy: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RemovalFinished(Event):
+    """The sums of a pass over the deleted models."""
+
+    models: int
+    files: int
+    bytes: int
+    failed: int
+    kept: int
+    """Files that stay although their model is deleted."""
+    left: int
+    """Models that were not tried; the next pass continues."""
+    days: int
+    """How long models must have been deleted."""
+    dry_run: bool
+
+
 def as_json(event: Event) -> dict[str, Any]:
     """The object that `--json` prints as one line; `event` is the name, as in `job_failed`."""
     name = re.sub(r"(?<!^)(?=[A-Z])", "_", type(event).__name__).lower()
@@ -239,7 +281,37 @@ def _sentence(event: Event) -> str:
                 if event.failed:
                     counts.append(f"{formats.count(event.failed)} would fail")
             return "cycle finished: " + ", ".join(counts) + end
+        case ObjectsRemoved():
+            verb = "would remove" if event.dry_run else "removed"
+            files = f"{formats.counted(event.files, 'file')} ({formats.size(event.bytes)})"
+            kept = f"; {formats.counted(event.kept, 'file')} of it stay" if event.kept else ""
+            return f"{event.model_id[:8]}  {verb} {files} of the deleted model {event.name}{kept}"
+        case RemovalFailed():
+            parts = [event.reason]
+            if event.details:
+                parts.append(f"({event.details})")
+            if event.remedy:
+                parts.append(f"– {event.remedy}")
+            whose = f"{event.model_id[:8]}  " if event.model_id else ""
+            return f"{whose}files of deleted models not removed: {' '.join(parts)}"
+        case RemovalFinished():
+            return _removal_sentence(event)
     raise TypeError(f"no sentence for {type(event).__name__}")
+
+
+def _removal_sentence(event: RemovalFinished) -> str:
+    days = formats.counted(event.days, "day")
+    if not (event.models or event.failed or event.kept or event.left):
+        return f"no files to remove: no model with files has been deleted for more than {days}"
+    verb = "would be removed" if event.dry_run else "removed"
+    counts = [
+        f"{formats.counted(event.files, 'file')} ({formats.size(event.bytes)}) of"
+        f" {formats.counted(event.models, 'deleted model')}",
+        *([f"{formats.count(event.failed)} failed"] if event.failed else []),
+        *([f"{formats.counted(event.kept, 'file')} kept"] if event.kept else []),
+        *([f"{formats.counted(event.left, 'model')} left to the next pass"] if event.left else []),
+    ]
+    return f"{verb}: {', '.join(counts)}"
 
 
 def _when(event: JobFailed) -> str:

@@ -15,6 +15,7 @@ from lora_tui.gateway.gpu import Worker
 from lora_tui.gateway.rest import Rest
 from lora_tui.gateway.storage import Storage
 from lora_tui.harvest.ledger import Ledger, ledger_path
+from lora_tui.harvest.removal import RemovalClock
 from lora_tui.processes import new_identity
 from lora_tui.secret import Secret
 
@@ -40,6 +41,10 @@ class Harvester:
     """The owner of its leases."""
     beat: Callable[[], None] = lambda: None
     """Called regularly while a file is transferred."""
+
+    remove_deleted_after: int | None = None
+    """Days after which the files of deleted models are removed; None: never."""
+    removals: RemovalClock = field(default_factory=RemovalClock)
 
     def close(self) -> None:
         """Close the connections."""
@@ -95,4 +100,5 @@ def connect(profile: Profile) -> Harvester:
         ledger=ledger,
         spool_dir=spool_dir,
         allow_private_urls=profile.allow_private_urls,
+        remove_deleted_after=profile.remove_deleted_after,
     )

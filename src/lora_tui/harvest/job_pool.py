@@ -75,6 +75,8 @@ class CycleResult:
     """Jobs that another harvester works on, or has finished."""
     left: int = 0
     """Jobs not tried."""
+    removals_failed: int = 0
+    """Deleted models whose files could not be removed."""
 
 
 class JobPool:

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from typing import Final
 
 from lora_tui import clock, formats
@@ -21,6 +22,7 @@ from lora_tui.harvest.events import CycleFinished, CycleStarted, Event, ResultEx
 from lora_tui.harvest.harvester import Harvester
 from lora_tui.harvest.job_pool import CycleResult, Emit, JobPool
 from lora_tui.harvest.publish import remove_orphans
+from lora_tui.harvest.removal import remove_deleted
 from lora_tui.harvest.schedule import (
     EXPIRING_SECONDS,
     repeating,
@@ -80,7 +82,7 @@ def run_once(
                 raise
             attempts = attempts.wait(error)
         else:
-            return CycleResult(harvested, failed, elsewhere, result.left)
+            return CycleResult(harvested, failed, elsewhere, result.left, result.removals_failed)
     raise AssertionError("the last try returns or raises")
 
 
@@ -163,10 +165,30 @@ def run_cycle(
         else:
             with watching_queue(harvester, pool):
                 pool.run(jobs)
+        failed = remove_if_due(harvester, dry_run=dry_run, emit=pool.emit, stop=stop)
     except LoraTuiError as error:
         pool.finish(str(error))
         raise
-    return pool.finish()
+    return replace(pool.finish(), removals_failed=failed)
+
+
+def remove_if_due(harvester: Harvester, *, dry_run: bool, emit: Emit, stop: threading.Event) -> int:
+    """Remove the files of deleted models where that is wanted, once an hour at most.
+
+    Returns of how many models the files could not be removed.
+    """
+    days = harvester.remove_deleted_after
+    if days is None or stop.is_set() or not harvester.removals.due():
+        return 0
+    return remove_deleted(
+        harvester.rest,
+        harvester.storage,
+        days=days,
+        dry_run=dry_run,
+        emit=emit,
+        stop=stop,
+        beat=harvester.beat,
+    )
 
 
 def _final_refusal(error: AuthenticationError, cycles: int, seconds: float) -> AuthenticationError:

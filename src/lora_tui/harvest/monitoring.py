@@ -19,6 +19,8 @@ from lora_tui.harvest.events import (
     FileStored,
     JobFailed,
     JobHarvested,
+    ObjectsRemoved,
+    RemovalFailed,
     ResultLost,
 )
 from lora_tui.json_values import json_text
@@ -88,6 +90,14 @@ class Metrics:
         self._bytes = Counter(
             f"{prefix}_sent_bytes", "Bytes put into the bucket", registry=registry
         )
+        self._removed = Counter(
+            f"{prefix}_removed_bytes", "Bytes of deleted models removed", registry=registry
+        )
+        self._removals = Counter(
+            f"{prefix}_removals", "Deleted models by outcome", ["outcome"], registry=registry
+        )
+        for outcome in ("removed", "failed"):
+            self._removals.labels(outcome)
         self._cycles = Counter(
             f"{prefix}_cycles", "Cycles by outcome", ["result"], registry=registry
         )
@@ -128,6 +138,11 @@ class Metrics:
                 self._jobs.labels("failed_for_good" if event.permanent else "failed").inc()
             case ResultLost():
                 self._jobs.labels("lost").inc()
+            case ObjectsRemoved(dry_run=False):
+                self._removed.inc(event.bytes)
+                self._removals.labels("removed").inc()
+            case RemovalFailed():
+                self._removals.labels("failed").inc()
             case CycleFinished():
                 self._cycles.labels("failed" if event.error else "ok").inc()
                 if event.error is None:

@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
+from lora_tui.domain.rows import FILES_REMOVED_AT, REMOVAL_BEGAN_AT
 from lora_tui.errors import LoraTuiError, NotFoundError
 from lora_tui.files import make_private_directory, translate_disk_errors
 from lora_tui.gateway import Gateway
@@ -117,6 +118,8 @@ def _columns(plan: Plan, job: Row, stored: list[StoredFile]) -> dict[str, Any]:
         "files": {file.name: {"size": file.size, "sha256": file.sha256} for file in stored},
     }
     configuration.pop("weights", None)  # the summary depends on the configuration, too
+    for key in (FILES_REMOVED_AT, REMOVAL_BEGAN_AT):  # of a model that was restored: they are back
+        configuration.pop(key, None)
     if plan.adapter.weights is not None:
         configuration["weights"] = plan.adapter.weights.as_json()
     if not job.get("external_job_id"):

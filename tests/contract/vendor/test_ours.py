@@ -164,7 +164,7 @@ def test_files_are_removed_by_the_vendors_request(sandbox: Sandbox, files: list[
         removed, asked = sent(sandbox, lambda: service.storage.delete(files[:1]))
         answer, also = sent(sandbox, lambda: theirs.storage.from_(BUCKET).remove(files[1:]))
     assert asked == also
-    assert removed == len(answer) == 1
+    assert len(removed) == len(answer) == 1
 
 
 def test_what_the_vendors_client_is_refused_we_are_too_in_our_words(
