@@ -265,6 +265,7 @@ COMMANDS = (
         examples=(
             ("library", "the adapters on this disk"),
             ("library remove 3f2a9c1e", "delete the files of one"),
+            ("library remove --archived", "delete those of archived models"),
         ),
     ),
     Command(

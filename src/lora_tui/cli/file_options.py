@@ -52,6 +52,12 @@ def library_options(parser: ArgumentParser) -> None:
     )
     parser.add_argument("model", metavar="MODEL", nargs="?", help=f"{MODEL_HELP}; or a directory")
     parser.add_argument("--yes", action="store_true", help="remove without asking")
+    parser.add_argument(
+        "--archived", action="store_true", help="remove those that are archived in the project"
+    )
+    parser.add_argument(
+        "--deleted", action="store_true", help="remove those that are deleted in the project"
+    )
     wide_option(parser)
 
 

@@ -6,7 +6,7 @@ Neither needs the network or a login; with a cache they also know the project's 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -21,11 +21,13 @@ from lora_tui.commands.style import table_width_of
 from lora_tui.commands.table import Column, table_lines
 from lora_tui.config.kinds import expanded
 from lora_tui.config.paths import find_paths
+from lora_tui.deployments.record import is_recorded, open_deployments
 from lora_tui.domain import Model
 from lora_tui.errors import (
     AuthenticationError,
     ConfigError,
     ExitCode,
+    LoraTuiError,
     NotFoundError,
     UsageError,
 )
@@ -39,6 +41,7 @@ from lora_tui.library.contents import (
     remove,
 )
 from lora_tui.library.disk_check import record_damage, record_removal
+from lora_tui.library.project_status import ProjectStatus, PutAway, put_away_models
 from lora_tui.text import terminal_safe
 
 _MOST_EXTRA: Final = 20
@@ -48,13 +51,20 @@ _COLUMNS: Final = (
     Column("SIZE", 90, right=True),
     Column("NAME", 99, least=14),
     Column("DIRECTORY", 70, least=16),
+    Column("PROJECT", 95),
 )
 
 
 def library(context: Context) -> ExitCode:
-    """List downloaded adapters, or remove one."""
+    """List downloaded adapters, or remove one, or those that the project has put away."""
     if context.arguments.action == "remove":
-        return _remove(context)
+        many = context.arguments.archived or context.arguments.deleted
+        return _remove_put_away(context) if many else _remove(context)
+    if context.arguments.archived or context.arguments.deleted:
+        raise UsageError(
+            "--archived and --deleted say what to remove",
+            remedy="use `lora-tui library remove --archived`",
+        )
     if context.arguments.model is not None:
         raise UsageError(
             "library list takes no model",
@@ -63,26 +73,45 @@ def library(context: Context) -> ExitCode:
     adapters = _adapters(context, _root(context), thorough=False)
     unreadable = any(file.unreadable for adapter in adapters for file in adapter.files)
     code = ExitCode.PARTLY_FAILED if unreadable else ExitCode.OK
+    put_away = _put_away(context)
     if context.json:
-        context.print_data({"adapters": [_adapter_data(adapter) for adapter in adapters]})
+        data = [
+            {**_adapter_data(adapter), "project": _mark(put_away, adapter) or None}
+            for adapter in adapters
+        ]
+        context.print_data({"adapters": data})
         return code
     width = table_width_of(context)
     if width is not None:
-        _print_table(context, adapters, width)
+        _print_table(context, adapters, put_away, width)
     for adapter in adapters if width is None else ():
         checked = adapter.checked.value if adapter.checked else formats.NO_VALUE
+        mark = _mark(put_away, adapter)
         context.out.write(
             f"{adapter.state:<10} {checked:<9} {formats.size(adapter.size):>10}  {adapter.name}"
-            f"  {terminal_safe(str(adapter.directory), limit=1_000)}\n"
+            f"  {terminal_safe(str(adapter.directory), limit=1_000)}{f'  {mark}' if mark else ''}\n"
         )
     total = formats.size(sum(adapter.size for adapter in adapters))
     counted = formats.counted(len(adapters), "adapter")
     context.say(f"{counted} on this disk, {total}. `lora-tui verify` checks their files.")
+    for kind in PutAway:
+        chosen = [adapter for adapter in adapters if _mark(put_away, adapter) == kind]
+        if chosen:
+            context.say(
+                f"{_occupied(chosen)} {kind} in the project;"
+                f" `lora-tui library remove --{kind}` removes what is here."
+            )
     return code
 
 
-def _print_table(context: Context, adapters: Sequence[Adapter], width: int) -> None:
+def _print_table(
+    context: Context,
+    adapters: Sequence[Adapter],
+    put_away: Mapping[str, ProjectStatus],
+    width: int,
+) -> None:
     """The adapters as lines that fit the terminal."""
+    columns = _COLUMNS if any(_mark(put_away, adapter) for adapter in adapters) else _COLUMNS[:-1]
     rows = [
         (
             adapter.state.value,
@@ -90,10 +119,29 @@ def _print_table(context: Context, adapters: Sequence[Adapter], width: int) -> N
             formats.size(adapter.size),
             adapter.name,
             terminal_safe(str(adapter.directory), limit=1_000),
-        )
+            _mark(put_away, adapter),
+        )[: len(columns)]
         for adapter in adapters
     ]
-    context.out.writelines(f"{line}\n" for line in table_lines(_COLUMNS, rows, width))
+    context.out.writelines(f"{line}\n" for line in table_lines(columns, rows, width))
+
+
+def _put_away(context: Context) -> Mapping[str, ProjectStatus]:
+    """The archived and deleted models of the project; none where there is no cache."""
+    with _cache(context) as db:
+        return {} if db is None else put_away_models(db)
+
+
+def _mark(put_away: Mapping[str, ProjectStatus], adapter: Adapter) -> str:
+    """`archived` or `deleted`; empty for other models."""
+    status = put_away.get(adapter.model_id or "")
+    return status.put_away.value if status else ""
+
+
+def _occupied(adapters: Sequence[Adapter]) -> str:
+    """How many there are and how many bytes they take, as `2 adapters (1.2 GB)`."""
+    size = formats.size(sum(adapter.size for adapter in adapters))
+    return f"{formats.counted(len(adapters), 'adapter')} ({size})"
 
 
 def verify(context: Context) -> ExitCode:
@@ -211,6 +259,16 @@ def _remove(context: Context) -> ExitCode:
             context.say("Nothing was removed.")
             return ExitCode.OK
     count = remove(adapter.directory)
+    _record_removal(context, adapter)
+    if context.json:
+        context.print_data({"directory": str(adapter.directory), "removed": count})
+    else:
+        context.say(f"Removed {formats.counted(count, 'file')}.")
+    return ExitCode.OK
+
+
+def _record_removal(context: Context, adapter: Adapter) -> None:
+    """Tell the cache that the files of an adapter are removed."""
     with _cache(context) as db:
         if db is not None and adapter.model_id is not None:
             others = [
@@ -219,11 +277,87 @@ def _remove(context: Context) -> ExitCode:
                 if other.model_id == adapter.model_id
             ]
             record_removal(db, adapter.model_id, adapter.directory, others)
+
+
+def _remove_put_away(context: Context) -> ExitCode:
+    """Remove the adapters whose models are archived or deleted in the project, but loaded ones."""
+    arguments = context.arguments
+    if arguments.model is not None:
+        raise UsageError(
+            "--archived and --deleted take no model",
+            remedy="leave it out, or remove that one by `lora-tui library remove MODEL`",
+        )
+    wanted = [kind for kind in PutAway if vars(arguments)[kind.value]]
+    put_away = _put_away(context)
+    adapters = [
+        adapter
+        for adapter in _adapters(context, _root(context), thorough=False)
+        if _mark(put_away, adapter) in wanted
+    ]
+    held = {adapter.directory: _servers_with(context, adapter.directory) for adapter in adapters}
+    chosen = [adapter for adapter in adapters if not held[adapter.directory]]
+    kept = [adapter for adapter in adapters if held[adapter.directory]]
+    for adapter in kept:
+        context.say(
+            f"{adapter.name} stays: {', '.join(held[adapter.directory])} has it loaded;"
+            " unload it first"
+        )
+    if chosen and not _may_remove(context, chosen, put_away):
+        context.say("Nothing was removed.")
+        return ExitCode.OK
+    removed, failed = [], 0
+    for adapter in chosen:
+        try:
+            count = remove(adapter.directory)
+        except LoraTuiError as error:
+            failed += 1
+            context.say(f"{adapter.name} was not removed: {error}")
+            continue
+        _record_removal(context, adapter)
+        removed.append((adapter, count))
     if context.json:
-        context.print_data({"directory": str(adapter.directory), "removed": count})
+        context.print_data(
+            {
+                "removed": [
+                    {"directory": str(a.directory), "model_id": a.model_id, "removed": count}
+                    for a, count in removed
+                ],
+                "kept": [{"directory": str(a.directory), "model_id": a.model_id} for a in kept],
+            }
+        )
+    elif adapters:
+        context.say(f"Removed {_occupied([adapter for adapter, _ in removed])}.")
     else:
-        context.say(f"Removed {formats.counted(count, 'file')}.")
-    return ExitCode.OK
+        context.say(f"No model on this disk is {' or '.join(wanted)} in the project.")
+    return ExitCode.PARTLY_FAILED if failed or kept else ExitCode.OK
+
+
+def _may_remove(
+    context: Context, adapters: Sequence[Adapter], put_away: Mapping[str, ProjectStatus]
+) -> bool:
+    """Ask whether to remove these adapters, unless the user has said so. Raises UsageError."""
+    if context.arguments.yes:
+        return True
+    if not sys.stdin.isatty() or context.json:
+        raise UsageError("Removing needs a confirmation", remedy="add --yes")
+    for adapter in adapters:
+        only = put_away[adapter.model_id or ""].only_here
+        note = "; the project has no files of it any more" if only else ""
+        size = formats.size(adapter.size)
+        context.talk.write(f"{_mark(put_away, adapter):<8}  {size:>10}  {adapter.name}{note}\n")
+    context.talk.write(f"Remove {_occupied(adapters)} from this disk? [y/N] ")
+    context.talk.flush()
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+
+def _servers_with(context: Context, directory: Path) -> list[str]:
+    """The servers that have loaded an adapter from this directory. Raises DiskError."""
+    paths = find_paths(config_file=context.arguments.config)
+    if not is_recorded(paths):
+        return []
+    with open_deployments(paths) as deployments:
+        held = deployments.holders_of(directory)
+    return list(dict.fromkeys(terminal_safe(one.server, limit=40) for one in held))
 
 
 def _chosen(context: Context, wanted: str) -> Adapter:
