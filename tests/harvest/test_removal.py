@@ -148,7 +148,7 @@ def test_a_cycle_removes_what_was_deleted_for_longer_than_that_and_says_it(place
     assert (place.files(old), place.files(recent)) == ([], WHOLE)
     lines = printed(events)
     size = formats.size(30)
-    assert f"{old['id'][:8]}  removed 3 files ({size}) of the deleted model Answers" in lines
+    assert f"{old['id'][:8]} removed 3 files ({size}) of the deleted model Answers" in lines
     assert f"removed: 3 files ({size}) of 1 deleted model" in lines
     assert '"event": "objects_removed"' in lines
 
