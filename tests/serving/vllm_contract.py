@@ -162,7 +162,8 @@ def check_models_name_path_and_base(server: Server, good: Path) -> None:
 
 
 def check_an_unknown_model_is_404_and_none_is_the_base(server: Server) -> None:
-    refusal(server.echo("nobody"), 404)
+    message = refusal(server.echo("nobody"), 404)
+    assert message.startswith("The model `nobody` does not exist. Valid aliases: ")
     of_base = server.logprobs(server.base)
     for model in (None, ""):
         answer = server.echo(model)

@@ -33,8 +33,14 @@ _SUFFIXES: Final = {
     ".lora_embedding_B": "B",
 }
 _HEADS: Final = {"classifier", "score"}
-_INITIAL_WEIGHTS: Final = ("pissa", "olora", "corda", "loftq", "eva")
-"""Ways to initialize an adapter that also change the base."""
+_HARMLESS_INITS: Final = ("gaussian", "eva", "orthogonal", "mica", "lora_ga")
+"""Ways to initialize an adapter that leave the base as it is."""
+_UNSUPPORTED: Final = {
+    "alora_invocation_tokens": "vLLM does not support Activated LoRA (aLoRA).",
+    "layer_replication": "vLLM does not support layer_replication.",
+    "use_bdlora": "vLLM does not support block-diagonal LoRA (BD-LoRA).",
+    "use_qalora": "vLLM does not support QALoRA.",
+}
 _GAIN: Final = 0.5
 _MOST: Final = 1.0
 _GARBAGE: Final = 3.0
@@ -101,21 +107,32 @@ def _check_config(config: Mapping[str, Any], max_lora_rank: int) -> None:
     if missing:
         names = ", ".join(map(repr, missing))
         raise EngineRefusedError(f"Missing required configuration fields: {{{names}}}")
-    faults = []
     rank = config["r"]
     if not isinstance(rank, int) or rank < 1:
-        raise EngineRefusedError("division by zero")
-    if rank > max_lora_rank:
-        faults.append(f"LoRA rank {rank} is greater than max_lora_rank {max_lora_rank}.")
-    if config.get("bias", "none") != "none" or config.get("lora_bias"):
-        faults.append("Adapter bias is not supported.")
-    if set(config.get("modules_to_save") or ()) - _HEADS:
-        faults.append("vLLM only supports modules_to_save being None.")
+        raise EngineRefusedError(f"LoRA rank `r` must be a positive integer, got {rank}.")
+    faults = []
+    unsupported = [name for name in config.get("modules_to_save") or () if name not in _HEADS]
+    if unsupported:
+        faults.append(
+            'vLLM only supports modules_to_save being either None or ["classifier", "score"] for'
+            f" classification models. Unsupported modules_to_save: {unsupported}"
+        )
     if config.get("use_dora"):
         faults.append("vLLM does not yet support DoRA.")
+    if config.get("lora_bias"):
+        faults.append("vLLM does not support LoRA bias (lora_bias).")
     initial = config.get("init_lora_weights")
-    if isinstance(initial, str) and initial.lower().startswith(_INITIAL_WEIGHTS):
-        faults.append(f"vLLM does not yet support init_lora_weights={initial!r}.")
+    if isinstance(initial, str) and initial.lower() not in _HARMLESS_INITS:
+        faults.append(
+            f"vLLM does not support init_lora_weights={initial!r}. Inits such as PiSSA, OLoRA,"
+            " CorDA and LoftQ modify the base model weights when PEFT loads the adapter."
+        )
+    faults += [words for field, words in _UNSUPPORTED.items() if config.get(field)]
+    highest = max([rank, *(config.get("rank_pattern") or {}).values()])
+    if highest > max_lora_rank:
+        faults.append(f"LoRA rank {highest} is greater than max_lora_rank {max_lora_rank}.")
+    if config.get("bias", "none") != "none":
+        faults.append("Adapter bias is not supported.")
     if faults:
         raise EngineRefusedError(" ".join(faults))
 
@@ -154,7 +171,8 @@ def _parsed(name: str) -> tuple[str, str]:
     """The module's name and which matrix it is. Raises EngineRefusedError."""
     for suffix, which in _SUFFIXES.items():
         if name.endswith(suffix):
-            return name.removesuffix(suffix).replace(_PREFIX, ""), which
+            module = name.removesuffix(suffix)
+            return module.replace(_PREFIX, "") if name.startswith(_PREFIX) else module, which
     raise EngineRefusedError(f"{name} is unsupported LoRA weight")
 
 

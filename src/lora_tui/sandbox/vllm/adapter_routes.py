@@ -31,7 +31,7 @@ async def load_adapter(engine: Engine, settings: ServerSettings, request: Reques
         raise RefusedError(
             400,
             "InvalidUserInput",
-            f"The lora adapter name '{name}' is the name of a base model.",
+            f"The lora adapter '{name}' conflicts with a served base model.",
         )
     if name in engine.adapters and not fields.get("load_inplace"):
         raise RefusedError(

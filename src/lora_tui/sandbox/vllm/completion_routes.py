@@ -25,7 +25,7 @@ from lora_tui.sandbox.vllm.responses import RefusedError, bad_request, json_answ
 from lora_tui.sandbox.vllm.settings import Behavior
 
 Choice = Callable[[Token | None, str | None], dict[str, Any]]
-"""The choice of a chunk: of a token, or with the finish reason."""
+"""The choice of a chunk: of a token, and at the end with the finish reason."""
 
 _DONE: Final = b"data: [DONE]\n\n"
 
@@ -153,8 +153,11 @@ async def _stream(
                 return
             if place:
                 await asyncio.sleep(behavior.token_seconds)
-            yield _event({**frame, "choices": [choice(token, None)]})
-        yield _event({**frame, "choices": [choice(None, answer.finish_reason)]})
+            is_last = place == len(answer.tokens) - 1
+            reason = answer.finish_reason if is_last else None
+            yield _event({**frame, "choices": [choice(token, reason)]})
+        if not answer.tokens:
+            yield _event({**frame, "choices": [choice(None, answer.finish_reason)]})
         if asked.include_usage:
             yield _event({**frame, "choices": [], "usage": _usage(asked, [answer])})
         yield _DONE

@@ -65,13 +65,16 @@ def check(
     adapter = None if name == engine.base.name else name
     if adapter is not None and adapter not in engine.adapters:
         raise RefusedError(
-            404, "NotFoundError", f"The model `{adapter}` does not exist.", param="model"
+            404,
+            "NotFoundError",
+            f"The model `{adapter}` does not exist. Valid aliases: {engine.base.name}.",
+            param="model",
         )
     echo = bool(fields.get("echo"))
     if logprobs is not None and logprobs > MOST_LOGPROBS:
         raise bad_request(
             f"Requested sample logprobs of {logprobs}, which is greater than max allowed:"
-            f" {MOST_LOGPROBS}",
+            f" {MOST_LOGPROBS} (parameter=logprobs, value={logprobs})",
             "logprobs",
         )
     longest = max(map(len, prompts))
@@ -109,7 +112,7 @@ def write(
     """Answer each prompt. Raises RefusedError where NaN would have to be written as JSON."""
     effect = engine.effect_on(running)
     if effect.is_nan and request.logprobs is not None:
-        raise bad_request("Out of range float values are not JSON compliant: nan")
+        raise bad_request("Out of range float values are not JSON compliant")
     return tuple(
         _write_one(engine, request, prompt, effect, hostile=hostile) for prompt in request.prompts
     )

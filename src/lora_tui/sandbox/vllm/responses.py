@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from lora_tui.sandbox.middleware import LOG_ENTRY
 from lora_tui.sandbox.vllm.settings import HOSTILE, HUGE_BYTES, Behavior
+
+_PATH: Final = re.compile(r"/(?:home|usr|opt|var|tmp|root|lib|mnt|srv)(?:/[\w.\-]+)+")
+"""Paths of the server's disk, which vLLM takes out of its messages."""
 
 
 class RefusedError(Exception):
@@ -24,7 +28,7 @@ class RefusedError(Exception):
 
     def body(self, behavior: Behavior) -> dict[str, Any]:
         """The JSON of the answer, with dangerous or much text where that is switched on."""
-        message = str(self)
+        message = _PATH.sub("<path>", str(self))
         if behavior.hostile:
             message += HOSTILE
         if behavior.huge:
@@ -66,8 +70,9 @@ async def read_fields(request: Request, *required: str) -> Mapping[str, Any]:
         fields = json.loads(await request.body())
     except ValueError as error:
         raise _invalid(
-            "1 validation error:\n  {'type': 'json_invalid', 'loc': ('body',), 'msg': 'JSON decode"
-            f" error', 'ctx': {{'error': {str(error)!r}}}}}"
+            "1 validation error:\n  {'type': 'json_invalid', 'loc': 'body.0', 'msg': 'JSON decode"
+            " error', 'input': '<dict of 0 items>', 'ctx': {'error': 'Expecting value'}}",
+            "body.0",
         ) from error
     request.scope[LOG_ENTRY]["body"] = fields
     if not isinstance(fields, dict):
@@ -75,16 +80,16 @@ async def read_fields(request: Request, *required: str) -> Mapping[str, Any]:
     for name in required:
         if name not in fields:
             raise _invalid(
-                f"1 validation error:\n  {{'type': 'missing', 'loc': ('body', '{name}'),"
+                f"1 validation error:\n  {{'type': 'missing', 'loc': 'body.{name}',"
                 " 'msg': 'Field required'}"
             )
         if not isinstance(fields[name], str):
             raise _invalid(
-                f"1 validation error:\n  {{'type': 'string_type', 'loc': ('body', '{name}'),"
+                f"1 validation error:\n  {{'type': 'string_type', 'loc': 'body.{name}',"
                 " 'msg': 'Input should be a valid string'}"
             )
     return fields
 
 
-def _invalid(message: str) -> RefusedError:
-    return RefusedError(400, "Bad Request", message)
+def _invalid(message: str, param: str | None = None) -> RefusedError:
+    return RefusedError(400, "Bad Request", message, param)
