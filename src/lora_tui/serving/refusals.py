@@ -185,7 +185,7 @@ _REASONS: Final = tuple(
             "the adapter's rank is above the server's limit",
             "start vLLM with a higher --max-lora-rank",
         ),
-        ("name of a base model|name of the base", "its base model has this name", None),
+        ("conflicts with a served base model", "its base model has this name", None),
         (
             "No adapter found|No such file|adapter_config.json",
             "the server finds no adapter at this path of its disk",
