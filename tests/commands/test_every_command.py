@@ -11,11 +11,12 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from lora_tui.cli.command_table import COMMANDS
@@ -83,6 +84,13 @@ ROWS = {
     "marks import": Row(
         "marks import {marks}", "changed favorites aliases left_out", ("marks import none.json", 3)
     ),
+    "rename": Row("rename {model} again", "id name before", ("rename {model} ''", 2), offline=5),
+    "describe": Row(
+        "describe {model} good", "id name description before", ("describe none x", 3), offline=5
+    ),
+    "archive": Row("archive {other}", "models", ("archive nosuchmodel", 3), offline=5),
+    "delete": Row("delete {other} --yes", "models", ("delete {other}", 2), offline=5),
+    "restore": Row("restore {other}", "models", ("restore nosuchmodel", 3), offline=5),
     "download": Row("download {model} --to {new}", "*", ("download nosuchmodel", 3), offline=5),
     "verify": Row("verify {adapter}", "*", ("verify /nonexistent", 3)),
     "library": Row("library", "*", ("library remove nosuchmodel", 3)),
@@ -110,6 +118,8 @@ ROWS = {
     "schema": Row("schema", "sql", ("schema nonsense", 2)),
     "completion": Row("completion bash", "shell script", ("completion tcsh", 2)),
 }
+KEPT = ("rename", "describe", "archive", "delete", "restore")
+"""Those that change the project, which all tests of this process share."""
 ENDING = [name for name, row in ROWS.items() if not row.serves]
 Fill = Callable[[str], list[str]]
 
@@ -130,10 +140,15 @@ def fill(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     free_port: int,
-) -> Fill:
+    request: pytest.FixtureRequest,
+    sandbox: Sandbox,
+) -> Iterator[Fill]:
     """Lines with what they need in place: a login, a cache, an adapter."""
     monkeypatch.setenv("LORA_TUI_ALERT_COMMAND", "true")
     run("login")  # the copied session may have been ended by the row of `logout`
+    changes = request.node.callspec.params["name"] in KEPT
+    if changes:
+        run("sync")
     models = run("list", "--json").data["models"]
     model = whole_model(run)
     run("view", "save", "mine", "--min-stars", "2")
@@ -156,9 +171,24 @@ def fill(
     }
 
     def filled(line: str) -> list[str]:
-        return [values.get(word, word) for word in line.split()]
+        return [values.get(word, word).strip("'") for word in line.split()]
 
-    return filled
+    yield filled
+    if changes:
+        put_back(sandbox, [row for row in models if row["id"] in values.values()])
+
+
+def put_back(sandbox: Sandbox, rows: list[dict[str, Any]]) -> None:
+    """Write the columns that a user may change as they were."""
+    key = sandbox.service_key
+    for row in rows:
+        httpx.patch(
+            f"{sandbox.url}/rest/v1/model_artifacts",
+            params={"id": f"eq.{row['id']}"},
+            headers={"apikey": key, "Authorization": f"Bearer {key}"},
+            json={name: row[name] for name in ("name", "description", "status", "deleted_at")},
+            trust_env=False,
+        ).raise_for_status()
 
 
 @pytest.fixture

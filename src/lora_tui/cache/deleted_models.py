@@ -84,6 +84,16 @@ def deleted_row(db: sqlite3.Connection, model_id: str) -> dict[str, Any] | None:
     return None if found is None else dict(mapping(parse_json(found[0])))
 
 
+def state_of(db: sqlite3.Connection, model_id: str) -> str:
+    """The `updated_at` of a model, deleted or not; empty where it is not known."""
+    sql = (
+        "SELECT updated_at FROM models WHERE id = ?1"
+        " UNION ALL SELECT updated_at FROM deleted_models WHERE id = ?1"
+    )
+    found = db.execute(sql, [model_id]).fetchone()
+    return str(found[0] or "") if found else ""
+
+
 def find_deleted(db: sqlite3.Connection, reference: str) -> list[DeletedModel]:
     """The deleted models that `reference` names: by an id, the beginning of one, an exact name.
 

@@ -10,6 +10,7 @@ from argparse import ArgumentParser
 
 from lora_tui.cli import file_options, options
 from lora_tui.cli.command import Command
+from lora_tui.cli.keep_commands import KEEP_COMMANDS
 from lora_tui.cli.mark_commands import MARK_COMMANDS
 
 
@@ -79,6 +80,7 @@ COMMANDS = (
             ("list --json --limit 100 --page 2", "for a script"),
             ("list --jsonl --limit 1000", "one object per line, for jq"),
             ("list --view best --limit 3", "the first of a saved view"),
+            ("list --deleted", "deleted models, which `restore` brings back"),
         ),
     ),
     Command(
@@ -223,6 +225,7 @@ COMMANDS = (
         ),
     ),
     *MARK_COMMANDS,
+    *KEEP_COMMANDS,
     Command(
         "effect",
         "effect:show_effect",

@@ -95,6 +95,9 @@ def list_options(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--limit", type=positive, default=12, metavar="N", help="models per page (12)"
     )
+    parser.add_argument(
+        "--deleted", action="store_true", help="only deleted models, the newest deletion first"
+    )
     forms = parser.add_mutually_exclusive_group()
     forms.add_argument("--csv", action="store_true", help="print CSV")
     forms.add_argument("--jsonl", action="store_true", help="print one JSON object per line")
@@ -142,6 +145,11 @@ def narrowing_options(parser: ArgumentParser) -> None:
         action="store_true",
         default=None,
         help="only models downloaded to this disk",
+    )
+    parser.add_argument(
+        "--archived",
+        choices=("only", "hide"),
+        help="only archived models, or all others; without it both",
     )
     _where_option(parser)
     parser.add_argument(

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from lora_tui.views.saved import SavedView
 
 _WIDEST: Final = 40
+ARCHIVED: Final = "archived"
 _TABLE: Final = (
     Column("ID", 100),
     Column("RATING", 90),
@@ -47,6 +48,11 @@ def list_models(context: Context) -> None:
         from lora_tui.commands.list_columns import print_help  # late: seldom needed
 
         print_help(context)
+        return
+    if arguments.deleted:
+        from lora_tui.commands.keeping import list_deleted  # late: seldom needed
+
+        list_deleted(context)
         return
     view = _view(context)
     query = asked_query(arguments, ModelQuery() if view is None else view.query)
@@ -195,6 +201,10 @@ def asked_query(arguments: Any, query: ModelQuery) -> ModelQuery:
         changes |= {"created_from": since, "created_before": before}
     if arguments.where is not None:
         changes["where"] = _where(arguments.where)
+    if arguments.archived is not None:
+        asked = changes.get("where", query.where)
+        status = f"status {'=' if arguments.archived == 'only' else '!='} {ARCHIVED}"
+        changes["where"] = f"({asked}) and {status}" if asked else status
     for option in ("search", "min_stars", "dataset", "preset", "base_model", "downloaded"):
         value = getattr(arguments, option)
         if value is not None:
@@ -244,7 +254,7 @@ def _cells(model: ModelSummary) -> tuple[str, ...]:
         model.id[:8],
         formats.stars(model.stars),
         model.convergence,
-        model.name,
+        model.name if model.status != ARCHIVED else f"({ARCHIVED}) {model.name}",
         model.dataset_name or formats.NO_VALUE,
         formats.date(model.created_at),
         formats.loss(model.final_loss),

@@ -65,6 +65,7 @@ DEFAULT_KEYS: Final[Keymap] = {
     "marks.tags": "number_sign",
     "marks.note": "a",
     "marks.alias": "at",
+    "marks.keep": "K",
     "cards.next": "right",
     "cards.previous": "left",
     "cards.mark_next": "shift+right",
@@ -218,6 +219,8 @@ PLACES: Final[Mapping[str, tuple[str, ...]]] = {
         *("list.page_down", "list.page_up"),
     ),
     "the report menu": ("model.report", "dialog.close", *_MOVING, "list.open"),
+    "the menu for keeping a model": ("marks.keep", "dialog.close", *_MOVING, "list.open"),
+    "the deleted models": ("dialog.close", *_MOVING, "list.open"),
     "the file selection": ("files.", "dialog.close", "dialog.choose", *_MOVING),
     "the snippets": (
         *("serve.", "model.serve", "dialog.close", *_MOVING),

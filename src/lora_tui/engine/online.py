@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from lora_tui.account import sessions
 from lora_tui.account.login import session_auth
@@ -20,7 +20,7 @@ from lora_tui.cache.suggested_ratings import TURN, suggest_some
 from lora_tui.cache.thinning import thin_if_due
 from lora_tui.cache.transfer_queue import Transfer
 from lora_tui.config.table import Profile
-from lora_tui.domain import Model
+from lora_tui.domain import Model, Row
 from lora_tui.engine.running_jobs import sync_running
 from lora_tui.errors import (
     BackendError,
@@ -218,6 +218,15 @@ class OnlineWriters:
                     details=error.details,
                 )
         return error
+
+    def change_model(self, model_id: str, changes: Mapping[str, Any], *, seen: str = "") -> Row:
+        """See `change_model` of keeping/change.py. `seen`: the `updated_at` that the user saw."""
+        from lora_tui.keeping import change  # late: most connections change no model
+
+        with self._cache() as db:
+            return change.change_model(
+                self.rest, db, self.user_id, model_id, changes, seen=seen or None
+            )
 
     def mark_notification_read(self, notification_id: str) -> None:
         """Mark it in the backend, if policies allow it."""

@@ -31,6 +31,7 @@ from lora_tui.engine.cancel_job import cancel_job
 from lora_tui.engine.changed_settings import ChangedSettings
 from lora_tui.engine.harvest import INTERVAL, BackgroundHarvest
 from lora_tui.engine.idle_work import IdleWork
+from lora_tui.engine.keeping import KeepingWriter
 from lora_tui.engine.live import LiveSync, Needs
 from lora_tui.engine.marks import MarksWriter
 from lora_tui.engine.protocol import CACHE, KEYRING, Hello
@@ -116,6 +117,7 @@ class Requests:
             self.stop_harvest,
             self.retry_harvest,
             *self._marks.calls,
+            *KeepingWriter(self._online, self._cache, tell).calls,
         )
         self._calls: Mapping[str, Callable[..., Any]] = {call.__name__: call for call in calls}
 

@@ -181,6 +181,28 @@ class Writers:
         """
         self._ask("remove_alias", alias=alias, before=before)
 
+    # One's own models in the project --------------------------------------------------------------
+
+    def rename_model(self, model_id: str, name: str, *, seen: str) -> None:
+        """Give a model another name, if it is still as the user saw it (`updated_at`).
+
+        As all calls for one's own models, it raises NotMigratedError where the project lets nobody
+        change them, CacheError where the model was changed meanwhile, and UnreachableError.
+        """
+        self._ask("rename_model", model_id=model_id, name=name, seen=seen)
+
+    def describe_model(self, model_id: str, text: str, *, seen: str) -> None:
+        """Write the description of a model, or remove it. Raises UsageError: it is too long."""
+        self._ask("describe_model", model_id=model_id, text=text, seen=seen)
+
+    def keep_models(self, act: str, models: Mapping[str, str]) -> str | None:
+        """Do an `Act` of engine/keeping.py to models (id → `updated_at` that the user saw).
+
+        Returns what a restored model has lost, if so. Raises PartlyFailedError.
+        """
+        lost = self._ask("keep_models", act=act, models=dict(models))
+        return None if lost is None else str(lost)
+
     # Downloads ----------------------------------------------------------------------------------
 
     def download(self, model_id: str, files: Sequence[str] | None = None) -> None:

@@ -13,8 +13,7 @@ from typing import Any, Final
 
 from lora_tui import clock
 from lora_tui.cache.connection import transaction
-from lora_tui.cache.deleted_models import deleted_row
-from lora_tui.cache.models import NOT_FOUND, get_row
+from lora_tui.cache.models import NOT_FOUND
 from lora_tui.cache.remote_tables import MODEL_TABLE, Tally, row_id, write_rows
 from lora_tui.clock import parse_timestamp, timestamp_text
 from lora_tui.domain import Row
@@ -57,13 +56,6 @@ def change_model(
     with transaction(db, MODEL_TABLE.topic):
         write_rows(db, MODEL_TABLE, [row], Tally())
     return row
-
-
-def updated_at_of(db: sqlite3.Connection, model_id: str) -> str | None:
-    """The `updated_at` of a model of the cache, deleted or not; None where it is not known."""
-    row = get_row(db, model_id) or deleted_row(db, model_id)
-    moment = parse_timestamp(row.get("updated_at")) if row else None
-    return timestamp_text(moment) if moment else None
 
 
 # What is changed ----------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""The form for the note of a model: several lines of text."""
+"""The form for the note or the description of a model: several lines of text."""
 
 from __future__ import annotations
 
@@ -30,9 +30,13 @@ class EditNoteScreen(Modal[None]):
         bound("typing.leave", "leave", "Leave", show=False, priority=True),
     ]
 
-    def __init__(self, name: str, note: str, save: Save) -> None:
+    def __init__(
+        self, name: str, note: str, save: Save, *, title: str = "Note", longest: int = LONGEST_NOTE
+    ) -> None:
+        """`longest`: the most characters that are kept."""
         super().__init__()
         self._name, self._before, self._save = name, note, save
+        self._title, self._longest = title, longest
         self._asked = False
         """Whether escape was pressed with changes; the second one drops them."""
 
@@ -41,7 +45,7 @@ class EditNoteScreen(Modal[None]):
         yield Dialog(
             Static(markup=False, id="mark-hint"),  # above: toasts cover the end of the form
             TextArea(self._before, compact=True, tab_behavior="indent"),
-            title=f"Note: {self._name}",
+            title=f"{self._title}: {self._name}",
             keys=[("typing.keep_note", "keeps"), ("typing.leave", "leaves")],
         )
 
@@ -55,9 +59,9 @@ class EditNoteScreen(Modal[None]):
         """Count the characters near the limit."""
         self._asked = False
         length = len(self._text)
-        near = length > LONGEST_NOTE * 9 // 10
-        count = f"{formats.count(length)} of {formats.count(LONGEST_NOTE)} characters"
-        self._say(count if near else "", "$text-error" if length > LONGEST_NOTE else "$secondary")
+        near = length > self._longest * 9 // 10
+        count = f"{formats.count(length)} of {formats.count(self._longest)} characters"
+        self._say(count if near else "", "$text-error" if length > self._longest else "$secondary")
 
     def action_keep(self) -> None:
         """Save the text."""

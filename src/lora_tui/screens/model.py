@@ -164,7 +164,7 @@ class ModelScreen(MetricsScreen):
     def check_action(
         self,
         action: str,
-        parameters: tuple[object, ...],  # noqa: ARG002 - as Textual calls it
+        parameters: tuple[object, ...],
     ) -> bool | None:
         """Offer only actions that apply."""
         if action in ("download", "choose_files"):
@@ -180,7 +180,7 @@ class ModelScreen(MetricsScreen):
         if action == "job":
             return bool(self._model and self._model.job)
         if action in ("serve", "inspect", "report", "mark"):
-            return self._model is not None
+            return self._model is not None or parameters == ("keep",)
         return True
 
     def why_not(self, action: str) -> str:
@@ -260,7 +260,7 @@ class ModelScreen(MetricsScreen):
 
     def action_mark(self, what: str) -> None:
         """See `own_marks.mark`."""
-        if self._model is not None:
+        if self._model is not None or what == "keep":
             mark(self, what, self._model)
 
     @property

@@ -127,11 +127,11 @@ class ModelsScreen(TableScreen):
     def check_action(
         self,
         action: str,
-        parameters: tuple[object, ...],  # noqa: ARG002 - as Textual calls it
+        parameters: tuple[object, ...],
     ) -> bool | None:
         """Offer only actions that apply."""
         if action in ("open", "download", "copy_id", "compare", "effect", "mark"):
-            return self._shown > 0
+            return self._shown > 0 or parameters == ("keep",)
         if action == "preview":
             return self._body.has_room_for_preview
         if action == "reset":
@@ -353,7 +353,7 @@ class ModelsScreen(TableScreen):
         """See `own_marks.mark`: for the models marked in the list, else that under the cursor."""
         from lora_tui.screens.own_marks import mark
 
-        if self.rows.current is not None:
+        if self.rows.current is not None or what == "keep":
             mark(self, what, self.rows.current, self.rows.marked)
 
     def action_compare(self) -> None:

@@ -34,14 +34,21 @@ Named = Mapping[str, str]
 
 
 def mark(
-    screen: CacheScreen, what: str, model: HasName, chosen: Collection[str] = frozenset()
+    screen: CacheScreen, what: str, model: HasName | None, chosen: Collection[str] = frozenset()
 ) -> None:
-    """Do what a key of MARK_KEYS stands for: `favorite`, `tags`, `note` or `alias`.
+    """Do what a key of MARK_KEYS stands for: `favorite`, `tags`, `note`, `alias` or `keep`.
 
-    `chosen`: the ids of models that are marked in a list; favorites and tags are for all of them.
+    `chosen`: the ids of models that are marked in a list; favorites, tags, archiving and deleting
+    are for all of them. Without a model only `keep` does something: it restores deleted ones.
     """
-    several = names_of(screen.db, chosen) or {model.id: model.name}
-    if what == "favorite":
+    several = names_of(screen.db, chosen) or ({model.id: model.name} if model else {})
+    if what == "keep":
+        from lora_tui.screens.keeping import open_menu  # late: seldom needed
+
+        open_menu(screen, several)
+    elif model is None:
+        return
+    elif what == "favorite":
         toggle_favorite(screen, several)
     elif what == "tags":
         edit_tags(screen, several)

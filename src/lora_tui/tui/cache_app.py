@@ -88,6 +88,8 @@ class CacheApp(BaseApp):
         self.settings = settings
         self.login = login
         self.harvest = harvest
+        self.undo: tuple[str, Callable[[], None]] | None = None
+        """What the last change of a model was, in words, and what takes it back."""
         self.cache_replaced = False
         """Whether the application ended because another file has replaced its cache."""
         self.signed_out = False

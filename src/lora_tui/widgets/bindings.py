@@ -74,5 +74,10 @@ MARK_KEYS: Final[tuple[BindingType, ...]] = (
         show=False,
         tooltip="Give it an alias such as production, or move one to it",
     ),
+    bound(
+        *("marks.keep", "mark('keep')", "Rename, describe, archive, delete, restore"),
+        show=False,
+        tooltip="Change it in the project, or restore deleted models",
+    ),
 )
 """Of the screens that show models; `screens/own_marks.py` has what they do."""

@@ -14,6 +14,8 @@ from lora_tui.widgets.styled_lines import Span, badge_spans, favorite_sign, star
 
 def _name(model: ModelSummary, context: RenderContext) -> Sequence[Span]:
     sign = f"{favorite_sign(ascii_only=context.ascii_only)} " if model.favorite else ""
+    if model.status == "archived":
+        return [("(archived) ", "faint"), (sign + model.name, "muted")]
     return [(sign + model.name, "name")]
 
 
