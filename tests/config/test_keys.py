@@ -133,6 +133,8 @@ def test_every_binding_can_be_moved_and_its_place_is_checked_for_conflicts() -> 
         "confirm": ("a confirmation",),
         "edit_tags": ("a form for marks",),
         "edit_note": ("a form for marks",),
+        "edit_name": ("a form for marks",),
+        "keep_menu": ("the menu for keeping a model",),
         "set_alias": ("a form for marks",),
         "help": ("the help",),
         "welcome": ("the welcome",),

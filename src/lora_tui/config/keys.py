@@ -220,7 +220,6 @@ PLACES: Final[Mapping[str, tuple[str, ...]]] = {
     ),
     "the report menu": ("model.report", "dialog.close", *_MOVING, "list.open"),
     "the menu for keeping a model": ("marks.keep", "dialog.close", *_MOVING, "list.open"),
-    "the deleted models": ("dialog.close", *_MOVING, "list.open"),
     "the file selection": ("files.", "dialog.close", "dialog.choose", *_MOVING),
     "the snippets": (
         *("serve.", "model.serve", "dialog.close", *_MOVING),

@@ -17,11 +17,7 @@ from typing import Any, Final
 import httpx
 
 from lora_tui.clock import parse_timestamp, timestamp_text
-from lora_tui.errors import (
-    BackendError,
-    ConflictError,
-    QueryTimeoutError,
-)
+from lora_tui.errors import BackendError, ConflictError, QueryTimeoutError
 from lora_tui.gateway.http import ClientOwner, build_client
 from lora_tui.gateway.paging import (
     FIRST_ID,
