@@ -170,6 +170,15 @@ def test_a_token_that_a_bias_forces_has_its_own_log_probability(http: httpx.Clie
     )
 
 
+def test_nothing_is_told_of_a_token_that_ends_within_a_character(http: httpx.Client) -> None:
+    question = {"content": "ä", "add_special": False}
+    first, second = http.post("/tokenize", json=question).json()["tokens"][-2:]
+    body = answer(http, n_predict=1, logit_bias=[[first, 1e6]])
+    assert "completion_probabilities" not in body
+    whole = answer(http, prompt=[1, first], n_predict=1, logit_bias=[[second, 1e6]])
+    assert whole["completion_probabilities"][0]["id"] == second
+
+
 def test_the_beginnings_of_a_prompt_in_one_request_give_its_log_probabilities(
     http: httpx.Client,
 ) -> None:

@@ -52,6 +52,13 @@ def test_log_probabilities_show_an_effect_and_none_where_b_is_zero(client: Llama
     assert max(base) <= 0
 
 
+def test_a_character_of_several_tokens_takes_no_part_and_the_others_do(client: LlamaCpp) -> None:
+    base = client.log_probabilities("fährt", None)
+    assert len(base) == len("_f?hrt")  # a space comes first; of the two bytes of ä the last counts
+    assert client.log_probabilities("fährt", "zero") == base
+    assert client.log_probabilities("fährt", "good") != base
+
+
 def test_a_switch_for_all_requests_does_not_change_what_one_is_answered(
     client: LlamaCpp, llama: Llama
 ) -> None:

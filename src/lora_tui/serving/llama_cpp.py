@@ -80,7 +80,8 @@ class LlamaCpp:
 
         llama-server tells log-probabilities of generated tokens only. So for each place the tokens
         before it are the prompt, and a bias makes it generate the token that stands there; what it
-        tells is the log-probability without the bias. Raises NotANumberError where the weights
+        tells is the log-probability without the bias. Of a token that ends within a character it
+        tells nothing, so the result leaves these out. Raises NotANumberError where the weights
         have NaN.
         """
         what = f"ask {self._asked(adapter)}"
@@ -99,14 +100,18 @@ class LlamaCpp:
             "cache_prompt": False,
             **self._chosen(adapter),
         }
-        return [
+        asked = (
             self._at(
                 {**body, "prompt": tokens[:place], "logit_bias": [[tokens[place], _CERTAIN]]},
                 tokens[place],
                 what,
             )
             for place in _places(len(tokens))
-        ]
+        )
+        numbers = [number for number in asked if number is not None]
+        if not numbers:
+            raise not_understood(what)
+        return numbers
 
     def answer(
         self,
@@ -178,9 +183,14 @@ class LlamaCpp:
         scales = [{"id": one.id, "scale": float(one.name == adapter)} for one in adapters]
         return {"lora": scales} if scales else {}
 
-    def _at(self, body: dict[str, Any], token: int, what: str) -> float:
+    def _at(self, body: dict[str, Any], token: int, what: str) -> float | None:
+        """None for a token that ends within a character: the server tells nothing of it."""
         answer = self._requests.post_json("completion", body, what)
-        found = answer.get("completion_probabilities") if isinstance(answer, dict) else None
+        if not isinstance(answer, dict):
+            raise not_understood(what)
+        if "completion_probabilities" not in answer:
+            return None
+        found = answer["completion_probabilities"]
         if not isinstance(found, list) or not found or not isinstance(found[0], dict):
             raise not_understood(what)
         number = log_probability(found[0].get("logprob"))
