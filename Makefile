@@ -22,6 +22,12 @@ REAL_PYTHON := $(REAL_VENV)/bin/python
 REAL_READY := $(REAL_VENV)/.ready
 REAL_CASES := build/real
 
+# The environment with the vLLM that `make real-vllm` starts. One that exists:
+# make real-vllm VLLM_PYTHON=/path/to/python
+VLLM_VENV := .venv-vllm
+VLLM_PYTHON := $(VLLM_VENV)/bin/python
+VLLM_READY := $(VLLM_VENV)/.ready
+
 # Where bytecode is not written, each of the many programs that tests start would compile it anew.
 COMPILE = $(BIN)/python -m compileall -q src tests
 PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/pytest
@@ -84,10 +90,17 @@ fuzz: $(DEV_READY) ## the fuzz tests with 500 examples each instead of a few
 	LORA_TUI_FUZZ=500 $(BIN)/pytest -q tests/fuzz $(ARGS)
 
 .PHONY: real
-real: $(DEV_READY) $(if $(filter $(REAL_VENV)/%,$(REAL_PYTHON)),$(REAL_READY)) ## compare with real PEFT and torch on adapters and runs made by them; installs 1 GB at first
+real: real-peft real-vllm ## both of the next two
+
+.PHONY: real-peft
+real-peft: $(DEV_READY) $(if $(filter $(REAL_VENV)/%,$(REAL_PYTHON)),$(REAL_READY)) ## compare with real PEFT and torch on adapters and runs made by them; installs 1 GB at first
 	$(REAL_PYTHON) -m tests.real.peft_side.make_cases $(REAL_CASES)
 	LORA_TUI_REAL_CASES=$(REAL_CASES) LORA_TUI_REAL_PYTHON=$(abspath $(REAL_PYTHON)) \
 		$(PYTEST) -n 2 --dist loadgroup tests/real $(ARGS)
+
+.PHONY: real-vllm
+real-vllm: $(DEV_READY) $(if $(filter $(VLLM_VENV)/%,$(VLLM_PYTHON)),$(VLLM_READY)) ## load adapters into a real vLLM on the CPU; installs 3.5 GB at first
+	LORA_TUI_REAL_VLLM=$(abspath $(VLLM_PYTHON)) $(PYTEST) tests/real $(ARGS)
 
 .PHONY: screenshots
 screenshots: $(DEV_READY) ## draw the pictures of the documentation again
@@ -136,7 +149,7 @@ clean: ## remove the files of tools; the installation stays
 
 .PHONY: distclean
 distclean: clean ## remove the installation too
-	rm -rf $(VENV) $(REAL_VENV) $(LITE)/node_modules
+	rm -rf $(VENV) $(REAL_VENV) $(VLLM_VENV) $(LITE)/node_modules
 
 $(DEMO_READY): requirements/demo.txt requirements/build.txt pyproject.toml scripts/setup
 	@scripts/setup $(VENV) demo
@@ -148,6 +161,10 @@ $(DEV_READY): requirements/dev.txt requirements/build.txt pyproject.toml scripts
 
 $(REAL_READY): requirements/real.txt requirements/real-torch.in scripts/setup
 	@scripts/setup $(REAL_VENV) real
+	@touch $@
+
+$(VLLM_READY): requirements/vllm.txt requirements/real-torch.in scripts/setup
+	@scripts/setup $(VLLM_VENV) vllm
 	@touch $@
 
 $(NODE_READY): $(LITE)/package.json $(LITE)/package-lock.json

@@ -1,4 +1,4 @@
-"""Collects these tests only for `make real`, which names the cases and the Python with PEFT."""
+"""Collects these tests only for `make real`, which names the cases and the Pythons to use."""
 
 from __future__ import annotations
 
@@ -7,11 +7,26 @@ from collections.abc import Iterator
 import pytest
 
 from lora_tui.sandbox import Sandbox
-from tests.real.cases import adapters, directory, is_asked_for
+from tests.real import cases, vllm_server
+from tests.real.cases import adapters, directory
 from tests.real.commands import Journey, User
+from tests.real.tiny_llama import write_base
+from tests.serving.vllm_contract import Server
 
-if not is_asked_for():
-    collect_ignore_glob = ["test_*.py"]
+collect_ignore_glob = []
+if not cases.is_asked_for():
+    collect_ignore_glob.append("test_[!v]*.py")
+if not vllm_server.is_asked_for():
+    collect_ignore_glob.append("test_vllm_*.py")
+
+
+@pytest.fixture(scope="session")
+def vllm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A real vLLM with a key, for all tests that leave it as it was."""
+    place = tmp_path_factory.mktemp("vllm")
+    base = write_base(place / vllm_server.BASE)
+    with vllm_server.running_vllm(base, place / "log", key="sesame") as server:
+        yield server
 
 
 @pytest.fixture(scope="session")
