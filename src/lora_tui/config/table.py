@@ -216,8 +216,6 @@ class Profile(NamedTuple):
             Number(1, 3_650),
             "days after which the harvest removes the files of deleted models",
             variable="LORA_TUI_REMOVE_DELETED_AFTER",
-            label="Remove deleted",
-            hint="days until the harvest removes files of deleted models",
             unset="never",
             flag="--remove-deleted-after",
         ),
