@@ -105,6 +105,12 @@ ROWS = {
     ),
     "inspect": Row("inspect {adapter}", "*", ("inspect nosuchmodel", 3)),
     "spectrum": Row("spectrum {adapter}", "*", ("spectrum nosuchmodel", 3)),
+    "prove": Row(
+        "prove {model} --on {server}",
+        "verdict difference noise reasons sentence",
+        ("prove {model} --on nosuchserver", 3),
+        offline=5,
+    ),
     "serve-config": Row("serve-config {model} --for peft", "*", ("serve-config {model}", 2)),
     "serve": Row("serve --port {port}", "url", ("serve --host 192.0.2.1", 2), serves=True),
     "doctor": Row("doctor", "*", ("doctor nonsense", 2)),

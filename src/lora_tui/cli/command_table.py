@@ -315,6 +315,17 @@ COMMANDS = (
         ),
     ),
     Command(
+        "prove",
+        "prove:prove",
+        "Show that a server's answers change with an adapter, or why they don't",
+        file_options.prove_options,
+        examples=(
+            ("prove 3f2a9c1e --on gpu-1", "ask built-in prompts with and without it"),
+            ("prove @production --on gpu-1 --prompts questions.txt", "ask your own prompts"),
+            ("prove 3f2a9c1e --on cpu --as terse", "by the name that the server has for it"),
+        ),
+    ),
+    Command(
         "serve-config",
         "serve_config:serve_config",
         "Print a snippet that loads a model in another program",

@@ -126,6 +126,25 @@ def spectrum_options(parser: ArgumentParser) -> None:
     )
 
 
+def prove_options(parser: ArgumentParser) -> None:
+    """Add those of `prove`."""
+    parser.add_argument("model", metavar="MODEL", help=MODEL_HELP)
+    parser.add_argument(
+        "--on", metavar="SERVER", required=True, help="the server of the profile that has loaded it"
+    )
+    parser.add_argument(
+        "--prompts",
+        metavar="FILE",
+        help="ask these prompts: one a line, or JSON Lines with `prompt` or `messages`",
+    )
+    parser.add_argument(
+        "--as",
+        dest="served_as",
+        metavar="NAME",
+        help="what the server calls it, where lora-tui has not loaded it",
+    )
+
+
 def serve_config_options(parser: ArgumentParser) -> None:
     """Add those of `serve-config`."""
     parser.add_argument("model", metavar="MODEL", help=MODEL_HELP)

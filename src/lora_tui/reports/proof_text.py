@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from datetime import datetime
+from typing import Any, Final
 
 from lora_tui import formats
+from lora_tui.clock import parse_timestamp
 from lora_tui.domain.servers import Loaded, Proof, Verdict
 from lora_tui.text import terminal_safe
 
@@ -34,6 +36,46 @@ def proof_notes(proof: Proof) -> tuple[str, ...]:
     return tuple(terminal_safe(note, limit=500) for note in (*warning, *reasons))
 
 
+def served_lines(
+    loaded: Sequence[Loaded], proofs: Sequence[Proof], now: datetime
+) -> list[tuple[str, str]]:
+    """Server → where a model is loaded, since when, and what was proved there; a line for each.
+
+    A proof on a server that has it no longer says so. Notes follow their line, without a server.
+    """
+    lines: list[tuple[str, str]] = []
+    shown = set[Proof]()
+    for one in loaded:
+        proof = proof_of(proofs, one)
+        name, since = terminal_safe(one.name, limit=80), formats.age(_moment(one.loaded_at), now)
+        text = proof_sentence(proof, version=one.version)
+        lines.append((one.server, f"loaded {since} as {name}: {text}"))
+        if proof is not None:
+            shown.add(proof)
+            lines += [("", note) for note in proof_notes(proof)]
+    for proof in proofs:
+        if proof not in shown:
+            asked = formats.age(_moment(proof.proved_at), now)
+            name = terminal_safe(proof.name, limit=80)
+            lines.append((proof.server, f"asked {asked} as {name}: {proof_sentence(proof)}"))
+            lines += [("", note) for note in proof_notes(proof)]
+    return lines
+
+
+def proof_data(proof: Proof) -> dict[str, Any]:
+    """A proof as JSON has it, with its sentence and without the account."""
+    data = {**proof._asdict(), "reasons": list(proof.reasons), "sentence": proof_sentence(proof)}
+    del data["owner"]
+    return data
+
+
+def loaded_data(loaded: Loaded) -> dict[str, Any]:
+    """Where a model is loaded, as JSON has it, without the account."""
+    data = loaded._asdict()
+    del data["owner"]
+    return data
+
+
 def proof_of(proofs: Sequence[Proof], loaded: Loaded) -> Proof | None:
     """The proof of a model on the server that has it loaded; None where there is none."""
     return next(
@@ -45,6 +87,10 @@ def proof_of(proofs: Sequence[Proof], loaded: Loaded) -> Proof | None:
         ),
         None,
     )
+
+
+def _moment(text: str) -> datetime | None:
+    return parse_timestamp(text) if text else None
 
 
 def _verdict(proof: Proof) -> str:

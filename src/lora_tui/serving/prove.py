@@ -14,18 +14,26 @@ from lora_tui.adapters.inspection import Adapter, find_weights, read_local
 from lora_tui.adapters.weight_facts import summarise
 from lora_tui.cache.downloaded import downloaded_to
 from lora_tui.config.paths import Paths
+from lora_tui.config.servers import find_server
+from lora_tui.config.table import Profile
 from lora_tui.deployments.copy import refresh_served
-from lora_tui.deployments.record import open_deployments
+from lora_tui.deployments.record import is_recorded, open_deployments
 from lora_tui.domain import Model, WeightSummary
 from lora_tui.domain.servers import Loaded, Proof, ServerState, Verdict
-from lora_tui.errors import CancelledError, LoraTuiError, NotFoundError
+from lora_tui.errors import CancelledError, LoraTuiError, NotFoundError, UnreachableError
 from lora_tui.serving.client import Client
+from lora_tui.serving.connect import open_server
 from lora_tui.serving.effect import Measured, Progress, prove
 from lora_tui.serving.no_effect import KnownFiles, base_mismatch, likely_reasons
 from lora_tui.serving.probe import BUILT_IN
 from lora_tui.text import terminal_safe
 
 _LONGEST: Final = 500
+_CONTRADICTION: Final = (
+    "The answers differ, although B is zero in every module: the server may answer the base model"
+    " with another adapter, as vLLM on a CPU does while somebody uses that. Try again while nobody"
+    " else uses the server"
+)
 
 
 @dataclass(frozen=True)
@@ -38,6 +46,46 @@ class Asking:
     progress: Progress = lambda _done, _all: None
     check_stop: Callable[[], None] = lambda: None
     """Called before each request and between tensors; may raise."""
+
+
+def prove_on(
+    profile: Profile, server: str, model: Model, *, owner: str, db: sqlite3.Connection,
+    name: str = "", asking: Asking = Asking(),
+) -> Proof:  # fmt: skip
+    """Prove the effect of a model on a server of the profile, and keep the result.
+
+    `owner`: `record.owner_key` of the account. `name`: what the server calls it, where it is not
+    what lora-tui has loaded. Raises what `open_server`, `find_loaded` and `prove_model` raise.
+    """
+    known: Sequence[Loaded] = ()
+    if is_recorded(profile.paths):
+        with open_deployments(profile.paths) as deployments:
+            known = deployments.loaded(owner, server=server)
+    chosen = find_server(profile, server)
+    directory = downloaded_to(db, model.id)
+    with open_server(profile, server) as client:
+        state = client.state()
+        if not state.answers:
+            raise UnreachableError(f"{server} does not answer", details=state.error or chosen.url)
+        wanted = Loaded(
+            owner=owner,
+            server=server,
+            url=chosen.url,
+            name=name,
+            model_id=model.id,
+            model_name=model.name,
+            version="",
+            server_path="",
+            directory=str(directory or ""),
+            loaded_at="",
+        )
+        if name:
+            loaded = next((row for row in known if row[:6] == wanted[:6]), wanted)
+        else:
+            place = chosen.server_path(directory.resolve()) if directory is not None else None
+            loaded = find_loaded(known, state, wanted, [place] if place else [])
+        paths = profile.paths
+        return prove_model(client, loaded, model=model, paths=paths, db=db, asking=asking)
 
 
 def prove_model(
@@ -57,12 +105,15 @@ def prove_model(
         check_stop=asking.check_stop,
     )
     proof = _proof(loaded, measured)
-    if measured.verdict is not Verdict.EFFECT or measured.warning:
+    stored = model.weights if model is not None else None
+    if measured.verdict is Verdict.EFFECT and _changes_nothing(stored):
+        proof = proof._replace(verdict=str(Verdict.UNCLEAR), reasons=(_CONTRADICTION,))
+    elif measured.verdict is not Verdict.EFFECT or measured.warning:
         state = client.state()
         files = known_files(
             [Path(loaded.directory) if loaded.directory else None,
              downloaded_to(db, loaded.model_id)],
-            model.weights if model is not None else None,
+            stored,
             asking,
         )  # fmt: skip
         proof = _explained(proof, measured, files, client, state)
@@ -127,6 +178,10 @@ def _weights_in(directory: Path, asking: Asking) -> WeightSummary | None:
         raise
     except (LoraTuiError, MemoryError, ArithmeticError, ValueError):
         return None
+
+
+def _changes_nothing(weights: WeightSummary | None) -> bool:
+    return weights is not None and weights.has_no_effect and not weights.other_tensors
 
 
 def _proof(loaded: Loaded, measured: Measured) -> Proof:
