@@ -21,10 +21,15 @@ import pytest
 
 from lora_tui.cli.command_table import COMMANDS
 from lora_tui.cli.run import main
+from lora_tui.config.load import load_profile
+from lora_tui.deployments.record import open_deployments, owner_key
+from lora_tui.domain.servers import Loaded
 from lora_tui.sandbox import Sandbox
+from lora_tui.sandbox.vllm import VllmStandIn
 from tests.commands.models import whole_model
 from tests.conftest import Run
 from tests.push.adapter import trainer_state, write_adapter
+from tests.serving.adapter_folders import write_adapter as serving_adapter
 
 
 @dataclass(frozen=True)
@@ -175,6 +180,8 @@ def fill(
         "{new}": str(tmp_path / "new"),
         "{port}": str(free_port),
     }
+    if "prove" in str(request.node.name):
+        values["{server}"] = server_with(request, run, tmp_path, model)
 
     def filled(line: str) -> list[str]:
         return [values.get(word, word).strip("'") for word in line.split()]
@@ -195,6 +202,23 @@ def put_back(sandbox: Sandbox, rows: list[dict[str, Any]]) -> None:
             json={name: row[name] for name in ("name", "description", "status", "deleted_at")},
             trust_env=False,
         ).raise_for_status()
+
+
+def server_with(request: pytest.FixtureRequest, run: Run, place: Path, model: str) -> str:
+    """The name of a server of the profile that has loaded this model."""
+    stand_in = VllmStandIn.start()
+    request.addfinalizer(stand_in.stop)
+    stand_in.engine.load("mine", str(serving_adapter(place / "served")))
+    profile = load_profile()
+    profile.paths.config_file.parent.mkdir(parents=True, exist_ok=True)
+    with profile.paths.config_file.open("a") as file:
+        file.write(f'\n[profiles.default.servers.gpu]\nurl = "{stand_in.url}"\n')
+    owner = owner_key(profile, run("whoami", "--json").data["user_id"])
+    with open_deployments(profile.paths) as deployments:
+        deployments.note_loaded(
+            Loaded(owner, "gpu", stand_in.url, "mine", model, "Mine", "1", "/srv", "", "2026-11-30")
+        )
+    return "gpu"
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import math
 import sqlite3
 import threading
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -259,12 +259,14 @@ class FakeWriters:
     """Where `mark_announced` notes what it was told; nowhere without it."""
     harvest: HarvestState = field(default_factory=HarvestState)
     report: EngineReport = field(default_factory=lambda: EngineReport(starting=False))
+    proving: Mapping[tuple[str, str], tuple[int, int]] = field(default_factory=dict)
     on_change: Callable[[], None] = lambda: None
     on_write: Callable[[], None] = lambda: None
     on_sync: Callable[[], None] = lambda: None
     on_download: Callable[[str], None] = lambda _model_id: None
     on_control: Callable[[Control, Sequence[int]], None] = lambda _what, _ids: None
     on_load_curve: Callable[[str], None] = lambda _job_id: None
+    on_prove: Callable[[str, str], str] = lambda _model_id, _server: "changes the answers"
     on_cancel_job: Callable[[], str] = lambda: "The GPU worker cancels the job."
     on_read_adapter: Callable[[str], Adapter] | None = None
     asked: list[tuple[str, ...]] = field(default_factory=list)
@@ -273,6 +275,13 @@ class FakeWriters:
 
     def start(self) -> None:
         self.asked.append(("start",))
+
+    def prove_model(self, model_id: str, server: str) -> str:
+        self.asked.append(("prove_model", model_id, server))
+        return self.on_prove(model_id, server)
+
+    def cancel_proof(self, model_id: str) -> None:
+        self.asked.append(("cancel_proof", model_id))
 
     def mark_announced(self, ids: Sequence[str]) -> None:
         if self.cache_path is not None:

@@ -80,6 +80,7 @@ DEFAULT_KEYS: Final[Keymap] = {
     "model.cancel": "x",
     "model.serve": "s",
     "model.report": "e",
+    "model.prove": "P",
     "chart.log_scale": "l",
     "chart.zoom_in": "plus,equals_sign",
     "chart.zoom_out": "minus,underscore",

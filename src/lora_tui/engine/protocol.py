@@ -25,6 +25,8 @@ CACHE: Final = "cache"
 """The event of a request that has written into the cache and goes on: to look there is worth it."""
 MARKS: Final = "marks"
 """The event of something to know of the file of one's own marks, as a sentence."""
+PROVING: Final = "proving"
+"""The event of a proof that goes on: model, server, answers so far and of all; 0 at its end."""
 MAX_LINE: Final = 32 << 20
 """Bytes of the longest message: the header of an adapter with very many modules."""
 

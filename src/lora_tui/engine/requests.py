@@ -35,6 +35,7 @@ from lora_tui.engine.keeping import KeepingWriter
 from lora_tui.engine.live import LiveSync, Needs
 from lora_tui.engine.marks import MarksWriter
 from lora_tui.engine.protocol import CACHE, KEYRING, Hello
+from lora_tui.engine.proving import Proofs
 from lora_tui.engine.weights import analyse_downloads
 from lora_tui.errors import (
     ConfigError,
@@ -95,6 +96,8 @@ class Requests:
         self._marks = MarksWriter(self._marks_path, self._cache, tell)
         if profile is not None and owner is not None:
             self._marks.watch()
+        header = (lambda model_id: self._online().read_adapter(model_id)) if connect else None
+        self._proofs = Proofs(profile, owner, self._cache, tell, read_header=header)
         self._settings = ChangedSettings(paths.config_file, self._take_settings)
         self._closed = False
         calls: tuple[Callable[..., Any], ...] = (
@@ -118,6 +121,7 @@ class Requests:
             self.retry_harvest,
             *self._marks.calls,
             *KeepingWriter(self._online, self._cache, tell).calls,
+            *self._proofs.calls,
         )
         self._calls: Mapping[str, Callable[..., Any]] = {call.__name__: call for call in calls}
 
@@ -138,6 +142,7 @@ class Requests:
             connected = self._connected
         self._weights.stop()
         self._marks.stop()
+        self._proofs.stop()
         self._suggestions.stop()
         if self._live is not None:
             self._live.stop()

@@ -66,10 +66,12 @@ class Writers:
         self.report = EngineReport()
         """Both are replaced whole: by the thread that reads the engine's answers, or, while that
         reads nothing, by the one that starts or ends the engine. So a screen may read them."""
+        self.proving: Mapping[tuple[str, str], tuple[int, int]] = {}
+        """Model and server → answers so far and of all, of each proof that goes on."""
         self.on_marks: Callable[[str], None] = lambda _: None
         """Called on another thread with a sentence about the file of one's own marks."""
         self.on_change: Callable[[], None] = lambda: None
-        """Called on another thread after `harvest` or `report` has changed."""
+        """Called on another thread after `harvest`, `report` or `proving` has changed."""
         self.on_write: Callable[[], None] = lambda: None
         """Called on another thread after the engine has written what was asked for into the cache,
         also where its answer waits for the backend."""
@@ -290,6 +292,20 @@ class Writers:
         """Retry failed jobs, at once if the harvest runs."""
         self._ask("retry_harvest", job_ids=list(job_ids))
 
+    # Servers ------------------------------------------------------------------------------------
+
+    def prove_model(self, model_id: str, server: str) -> str:
+        """Prove that a server's answers change with a model; what was found, as a sentence.
+
+        The result is kept and copied into the cache. Raises NotFoundError where it is not loaded
+        there, CancelledError, UnreachableError, AuthenticationError, BackendError.
+        """
+        return str(self._ask("prove_model", model_id=model_id, server=server))
+
+    def cancel_proof(self, model_id: str) -> None:
+        """Cancel the proofs of a model; nothing is kept of them."""
+        self._ask("cancel_proof", model_id=model_id)
+
     # What they share ----------------------------------------------------------------------------
 
     def _ask(self, request: str, /, **arguments: Any) -> Any:
@@ -306,7 +322,7 @@ class Writers:
             return self._engine
 
     def _take_event(self, event: Event) -> None:
-        from lora_tui.engine.protocol import CACHE, HARVEST, KEYRING, MARKS, error_of
+        from lora_tui.engine.protocol import CACHE, HARVEST, KEYRING, MARKS, PROVING, error_of
 
         if event.name == CACHE:
             self.on_write()
@@ -314,7 +330,13 @@ class Writers:
         if event.name == MARKS:
             self.on_marks(str(event.data))
             return
-        if event.name == HARVEST:
+        if event.name == PROVING:
+            data = event.data
+            place = (str(data["model_id"]), str(data["server"]))
+            others = {at: far for at, far in self.proving.items() if at != place}
+            now = {place: (int(data["done"]), int(data["of"]))} if data["of"] else {}
+            self.proving = {**others, **now}
+        elif event.name == HARVEST:
             error = event.data["error"]
             self.harvest = HarvestState(
                 event.data["running"], event.data["stopping"], error_of(error) if error else None
@@ -332,7 +354,7 @@ class Writers:
         if engine.state is EngineState.READY:
             self._readied += 1
         else:
-            self.harvest = HarvestState()
+            self.harvest, self.proving = HarvestState(), {}
         self.report = EngineReport(
             engine.state is EngineState.STARTING, engine.error, max(0, self._readied - 1)
         )

@@ -18,6 +18,7 @@ from lora_tui.cache.downloaded import downloaded_to
 from lora_tui.cache.models import get_model
 from lora_tui.cache.own_marks import get_marks
 from lora_tui.cache.runs import get_opinion
+from lora_tui.cache.served import Served, get_served
 from lora_tui.cache.transfer_queue import ACTIVE, transfers_of
 from lora_tui.cache.weights import get_weights
 from lora_tui.domain import Model
@@ -29,6 +30,7 @@ from lora_tui.screens.choose_files import ChooseFilesScreen
 from lora_tui.screens.export_report import ask_for_report
 from lora_tui.screens.metrics_screen import METRICS_KEYS, MetricsScreen
 from lora_tui.screens.own_marks import mark
+from lora_tui.screens.prove_effect import proofs_that_go_on, prove_effect
 from lora_tui.screens.snippets import SnippetsScreen
 from lora_tui.widgets.bindings import MARK_KEYS, bound, key_of
 from lora_tui.widgets.charts.metric_charts import MetricCharts
@@ -43,6 +45,7 @@ from lora_tui.widgets.model_page import (
     stages_of,
 )
 from lora_tui.widgets.screen_bars import KeyBar, StatusBar
+from lora_tui.widgets.served_panel import ServedPanel
 from lora_tui.widgets.states import StatePanel
 from lora_tui.widgets.weights_panel import WeightsPanel
 
@@ -50,6 +53,8 @@ _WIDE: Final = 110
 _OTHER_ROWS: Final = 7
 """Header, margins, status and keys."""
 _FACTS: Final = frozenset({Topic.MODELS, Topic.DATASETS, Topic.JOBS})
+_SERVED: Final = frozenset({Topic.SERVERS, Topic.SYNC})
+"""The second one is published when the engine tells how far a proof is."""
 
 
 class ModelScreen(MetricsScreen):
@@ -86,6 +91,11 @@ class ModelScreen(MetricsScreen):
             show=False,
             tooltip="Write the report as a Markdown or HTML file, or copy it",
         ),
+        bound(
+            *("model.prove", "prove", "Prove"),
+            show=False,
+            tooltip="Prove the effect: ask the server that has it loaded with and without it",
+        ),
         *MARK_KEYS,
         *CHART_KEYS,
         *METRICS_KEYS,
@@ -109,6 +119,7 @@ class ModelScreen(MetricsScreen):
         """The header that was read, or why there is none."""
         self._adapter_from: Path | None = None
         self._weights: WeightFacts | None = None
+        self._served = Served()
 
     def compose(self) -> ComposeResult:
         """Header, metrics, chart, files, metadata, status and keys."""
@@ -124,6 +135,7 @@ class ModelScreen(MetricsScreen):
                 )
             with Scrolled(id="facts"):
                 yield MarksPanel(ascii_only=ascii_only)
+                yield ServedPanel(ascii_only=ascii_only)
                 yield OpinionPanel(ascii_only=ascii_only)
                 yield FileList(ascii_only=ascii_only)
                 yield AdapterHeader(ascii_only=ascii_only)
@@ -153,6 +165,8 @@ class ModelScreen(MetricsScreen):
             self._show_model()
         if Topic.MARKS in topics:
             self._show_marks()
+        if topics & _SERVED:
+            self._show_served()
         if Topic.CURVES in topics:
             self.read_run()
         if Topic.TRANSFERS in topics:
@@ -169,8 +183,14 @@ class ModelScreen(MetricsScreen):
         """Offer only actions that apply."""
         if action in ("download", "choose_files"):
             return bool(self._model and self._model.files) and not self._is_downloading
+        if action == "prove":
+            return self._model is not None and bool(self._served.loaded or self._served.proofs)
         if action == "cancel":
-            return self._is_downloading or self.lora.begins_download(self.model_id)
+            return (
+                bool(self._proving)
+                or self._is_downloading
+                or self.lora.begins_download(self.model_id)
+            )
         if action in CHART_ACTIONS or action == "axis":
             return self.is_mounted and self._model is not None and self.chart.has_curve
         if action == "metrics":
@@ -220,8 +240,12 @@ class ModelScreen(MetricsScreen):
         self.app.push_screen(screen, self.while_alive(chosen))
 
     def action_cancel(self) -> None:
-        """Stop the download; received data is kept."""
-        self.lora.cancel_download(self.model_id)
+        """Stop the download; received data is kept. Where a proof goes on, stop that first."""
+        if self._proving:
+            call = partial(self.lora.writers.cancel_proof, self.model_id)
+            self.lora.start(call, lambda _: None, name="cancel a proof")
+        else:
+            self.lora.cancel_download(self.model_id)
 
     def action_copy_id(self) -> None:
         """Copy the model's id."""
@@ -243,6 +267,10 @@ class ModelScreen(MetricsScreen):
         """Choose how the report is written."""
         if self._model is not None:
             ask_for_report(self, self.model_id, self._model.name)
+
+    def action_prove(self) -> None:
+        """Prove the effect on every server that has this model, one after the other."""
+        prove_effect(self, self.model_id, self._served)
 
     def action_inspect(self) -> None:
         """Read the header of the adapter's file in the bucket, once, and scroll to it."""
@@ -287,6 +315,7 @@ class ModelScreen(MetricsScreen):
             self.query_one(JobTimeline).show(stages_of(model))
             self.query_one(ModelMetadata).show(model)
             self._show_marks()
+            self._show_served()
             self._show_files()
             self._show_opinion(self._opinion)
             self._show_weights(self._weights)
@@ -295,6 +324,16 @@ class ModelScreen(MetricsScreen):
 
     def _show_marks(self) -> None:
         self.query_one(MarksPanel).show(get_marks(self.db, self.model_id))
+
+    def _show_served(self) -> None:
+        self._served = get_served(self.db, self.model_id)
+        self.query_one(ServedPanel).show(self._served, self._proving)
+        self.refresh_bindings()
+
+    @property
+    def _proving(self) -> dict[str, str]:
+        """Server → how far the proof is that goes on there."""
+        return proofs_that_go_on(self.lora, self.model_id)
 
     def run_read(self) -> None:
         """Judge the run in a thread."""

@@ -41,6 +41,7 @@ def why_not_on_page(app: App[Any], action: str, *, is_downloading: bool, has_mod
         return "This model has no files"
     return {
         "cancel": f"Nothing is being downloaded: {key_of(app, 'model.download')} downloads it",
+        "prove": "lora-tui has loaded it on no server: `lora-tui load` does",
         "copy_checksums": "No checksums of its files are known",
         "job": "The job that trained it is not in the cache",
         "metrics": "Nothing was logged during its run",

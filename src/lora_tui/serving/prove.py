@@ -144,7 +144,7 @@ def find_loaded(
     raise NotFoundError(
         f"{wanted.server} has not loaded this model",
         details=terminal_safe(wanted.model_name, limit=120),
-        remedy=f"run `lora-tui load {wanted.model_id[:8]} --to {wanted.server}`",
+        remedy="load it there with `lora-tui load`; on a llama-server name it as the server does",
     )
 
 
