@@ -118,7 +118,7 @@ def test_a_model_that_is_not_loaded_there_is_told_with_the_command_that_loads_it
     ran = run("prove", model, "--on", "gpu-1")
     assert ran.code == 3
     assert "gpu-1 has not loaded this model" in ran.err
-    assert "load it there with `lora-tui load`" in ran.err
+    assert "oad it there with `lora-tui load`" in ran.err
     assert run("prove", model, "--on", "gpu-1", "--as", "none").code == 3
     assert run("prove", model, "--on", "nowhere").code == 3
 

@@ -18,11 +18,11 @@ from lora_tui.deployments.record import open_deployments, owner_key
 from lora_tui.domain.servers import Loaded
 from lora_tui.engine.proving import Proofs
 from lora_tui.errors import CancelledError, NotConfiguredError, UnreachableError
-from tests.commands.conftest import signed_in, synced
+from tests.commands.conftest import sandbox, signed_in, synced
 from tests.conftest import Run
 from tests.serving.fake_client import FakeClient
 
-__all__ = ["signed_in", "synced"]
+__all__ = ["sandbox", "signed_in", "synced"]
 
 
 class World:
@@ -60,7 +60,7 @@ class World:
                     "/a",
                     "",
                     "2026-11-30T12:00:00Z",
-                )  # fmt: skip
+                )
             )
 
     @contextmanager
