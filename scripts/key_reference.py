@@ -33,6 +33,7 @@ _WIDGETS = {
         "Models, as cards": ("card_grid",),
         "Models, while searching": ("search_bar",),
     },
+    "try_models": {"Try, in the prompt": ("prompt_line",)},
     "jobs": {"Jobs, in the list": ("job_table", "row_view", "row_table")},
 }
 _FIRST = ("models", "model", "compare", "jobs", "transfers", "notifications", "harvest", "costs")

@@ -19,10 +19,13 @@ from lora_tui.app import LoraTuiApp
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import open_cache, transaction
 from lora_tui.cache.models import get_model
+from lora_tui.cache.served import put_served, put_server_state
 from lora_tui.cache.transfer_queue import FileRequest, TransferState, enqueue, transfers_of
 from lora_tui.config.paths import find_paths
 from lora_tui.config.shown import Settings
 from lora_tui.config.table import Preferences, Profile
+from lora_tui.domain.answers import Answer, Progress
+from lora_tui.domain.servers import Loaded, ServedName, ServerState
 from lora_tui.engine.online import OnlineWriters
 from lora_tui.engine.writers import Writers
 from lora_tui.sandbox import Sandbox
@@ -37,6 +40,19 @@ _IMAGES: Final = Path(__file__).resolve().parent.parent / "docs" / "images"
 _NOW: Final = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 
 
+_SERVER: Final = "http://gpu-1:8000"
+_PROMPT: Final = "My invoice from May is wrong. What now?"
+_ANSWERS: Final = (
+    "I'm sorry to hear that your invoice is wrong. Here are some steps that you can take:\n\n"
+    "1. Check the invoice carefully.\n2. Gather your documents.\n3. Contact the company.\n\n"
+    "If the problem persists, you may want to consult a consumer protection agency.",
+    "Hello,\n\nthank you for writing to us, and sorry for the trouble. Please reply with the number"
+    " of the invoice and the amount that you expected. We will check it today and send you a"
+    " corrected one within two working days.\n\nKind regards,\nYour support team",
+    "Hi there!\n\nThat should not happen. I have opened a ticket for your May invoice. Could you"
+    " tell me which line is wrong?\n\nUntil it is settled you don't need to pay anything.\n\n"
+    "Best,\nSupport",
+)
 _MIB: Final = 1024 * 1024
 _ADAPTERS: Final = Path("/home/you/adapters")
 
@@ -60,6 +76,7 @@ _PICTURES: Final = (
     Picture("compare", (*["space"] * 4, "c", "right", "shift+right", "shift+right"), 132, 34),
     Picture("leaderboard", ("O",), 120, 30),
     Picture("effect", ("e",), 120, 36),
+    Picture("try", ("space", "space", "exclamation_mark"), 120, 36),
     Picture("jobs", ("w",), 120, 24),
     Picture("notifications", ("n",)),
     Picture("settings", ("comma",)),
@@ -89,6 +106,8 @@ def main(wanted: Sequence[str]) -> int:
         ):
             online.sync()
             for picture in _PICTURES:
+                if picture.name == "try":
+                    _serve(online.cache_path)
                 if picture.name == "transfers":
                     _queue(online.cache_path)
                 if not wanted or picture.name in wanted:
@@ -113,12 +132,39 @@ async def _draw_with(picture: Picture, user_id: str, profile: Profile, writers: 
         harvest=BackgroundHarvest(profile, writers),
     )
     app.animation_level = "none"
+    if picture.name == "try":
+        writers.try_models = _answer  # type: ignore[method-assign]
     async with app.run_test(size=(picture.width, picture.height)) as pilot:
         await pilot.press(*picture.keys)
+        if picture.name == "try":
+            await pilot.press(*_PROMPT, "enter")
         await app.workers.wait_for_complete()
         await pilot.pause()
         svg = app.export_screenshot(title="lora-tui")
     (_IMAGES / f"{picture.name}.svg").write_text(svg, encoding="utf-8")
+
+
+def _serve(cache_path: Path) -> None:
+    """A server that has loaded the first two models of the list."""
+    at = clock.timestamp_text(_NOW)
+    with closing(open_cache(cache_path)) as db, transaction(db):
+        rows = db.execute("SELECT id, name FROM models ORDER BY created_at DESC LIMIT 2").fetchall()
+        loaded = [
+            Loaded("", "gpu-1", _SERVER, name, model_id, name, "1", "", "", at)
+            for model_id, name in rows
+        ]
+        listed = tuple(ServedName(one.name) for one in loaded)
+        base = "meta-llama/Llama-3.1-8B-Instruct"
+        put_served(db, loaded, [])
+        put_server_state(db, ServerState("gpu-1", _SERVER, "vllm", at, True, "", base, "", listed))
+
+
+def _answer(*_: object) -> list[Answer]:
+    figures = ((0.085, 61.4), (0.112, 55.2), (0.109, 54.8))
+    return [
+        Answer(Progress.DONE, text, *measured, len(text) // 4, True, "stop")
+        for text, measured in zip(_ANSWERS, figures, strict=True)
+    ]
 
 
 def _settings(profile: Profile) -> Settings:

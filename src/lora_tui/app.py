@@ -88,6 +88,12 @@ class LoraTuiApp(CacheApp):
             show=False,
             tooltip="Show the best models of each dataset and base model",
         ),
+        bound(
+            *("app.try", "try_models", "Try"),
+            key_display="!",
+            show=False,
+            tooltip="Ask the marked models, or this one, and the base model the same",
+        ),
         bound("app.login", "login", "Sign in", show=False, tooltip="Sign in again"),
         bound(
             *("app.sign_out", "sign_out", "Sign out"),
@@ -220,6 +226,32 @@ class LoraTuiApp(CacheApp):
             partial(LeaderboardScreen, query),
             lambda screen: screen.model_query == query.unordered,
         )
+
+    def action_try_models(self) -> None:
+        """Ask the marked models, that under the cursor, or those that the screen shows."""
+        from lora_tui.domain.answers import MOST_MODELS
+        from lora_tui.screens.try_models import TryScreen
+
+        ids = self._chosen_models()
+        most = MOST_MODELS - 1
+        if len(ids) > most:
+            self.notify(f"Up to {most} models can be tried side by side; {len(ids)} are marked")
+            return
+        self._show(
+            TryScreen, partial(TryScreen, ids), lambda screen: screen.model_ids == ids or not ids
+        )
+
+    def _chosen_models(self) -> tuple[str, ...]:
+        """What the screen is about: marked models, or one; none on any other screen."""
+        screen = self.screen
+        if isinstance(screen, ModelsScreen):
+            from lora_tui.screens.marked_models import in_order
+
+            current = screen.rows.current
+            chosen = screen.rows.marked or ({current.id} if current is not None else ())
+            return tuple(in_order(chosen, screen.model_list))
+        model_id = getattr(screen, "model_id", "")
+        return (model_id,) if model_id else tuple(getattr(screen, "model_ids", ()))
 
     def action_settings(self) -> None:
         """Show the settings."""

@@ -190,6 +190,23 @@ def pace(steps_per_second: float | None) -> str:
     return f"{significant(1 / steps_per_second)} s/step"
 
 
+def latency(seconds: float | None) -> str:
+    """A short time: `85 ms`, `1.24 s`, `31 s`."""
+    if seconds is None or not math.isfinite(seconds) or seconds < 0:
+        return NO_VALUE
+    if seconds < 0.9995:
+        return f"{seconds * 1000:.0f} ms"
+    return f"{seconds:.2f} s" if seconds < 9.995 else f"{seconds:,.0f} s"
+
+
+def token_rate(tokens_per_second: float | None) -> str:
+    """Tokens a second, without the unit: `8.31`, `42.0`, `1,250`."""
+    if tokens_per_second is None or not math.isfinite(tokens_per_second):
+        return NO_VALUE
+    digits = 2 if tokens_per_second < 9.995 else 1 if tokens_per_second < 99.95 else 0
+    return f"{tokens_per_second:,.{digits}f}"
+
+
 def duration(seconds: float | None) -> str:
     """Time passed or remaining: `1:02:03`, `02:03`; `--:--` where it is unknown."""
     if seconds is None or not math.isfinite(seconds) or seconds < 0:

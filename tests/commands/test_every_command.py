@@ -117,6 +117,7 @@ ROWS = {
         offline=5,
     ),
     "serve-config": Row("serve-config {model} --for peft", "*", ("serve-config {model}", 2)),
+    "try": Row("try --tally", "votes ties models pairs sentences", ("try", 2)),
     "serve": Row("serve --port {port}", "url", ("serve --host 192.0.2.1", 2), serves=True),
     "doctor": Row("doctor", "*", ("doctor nonsense", 2)),
     "harvest status": Row("harvest status", "*", ("harvest status nonsense", 2)),

@@ -27,7 +27,7 @@ def keymap(text: str) -> dict[str, str]:
         ('"app.sync" = "z"', {"app.sync": "z"}),
         ('models.search = "f3, ctrl+s"', {"models.search": "f3,ctrl+s"}),
         ('app.settings = "F2"', {"app.settings": "f2"}),
-        ('app.help = "!"', {"app.help": "exclamation_mark"}),
+        ('app.help = "%"', {"app.help": "percent_sign"}),
         (
             'app.help = ","\napp.settings = "?"',
             {"app.help": "comma", "app.settings": "question_mark"},
@@ -123,6 +123,9 @@ def test_every_binding_can_be_moved_and_its_place_is_checked_for_conflicts() -> 
         "export_report": ("the report menu",),
         "effect": ("the effect",),
         "column_picker": ("the column menu",),
+        "try_models": ("Try",),
+        "server_menu": ("the servers to try",),
+        "prompt_line": ("the prompt",),
         "settings": ("the settings",),
         "filters": ("the filters",),
         "columns": ("the columns",),

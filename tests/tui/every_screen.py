@@ -41,6 +41,7 @@ SCREENS: Final[dict[str, Way]] = {
     "costs": Way(("dollar_sign",), works=("b",), reads=True),
     "leaderboard": Way(("O",), works=("a",), reads=True),
     "effect": Way(("e",), works=("v",), reads=True),
+    "try": Way(("exclamation_mark",), reads=True),
     "settings": Way(("comma",), works=("j", "enter"), reads=True),
     "help": Way(("question_mark",)),
     "palette": Way(("ctrl+p",), works=("m",)),

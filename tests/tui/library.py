@@ -22,6 +22,8 @@ from lora_tui.cache.facets import FACETS
 from lora_tui.cache.transfer_queue import TransferState
 from lora_tui.clock import timestamp_text
 from lora_tui.domain import CurvePoint, Model
+from lora_tui.domain.answers import Answer, Contestant, Progress, Settings
+from lora_tui.domain.servers import Vote
 from lora_tui.engine.writers import EngineReport, HarvestState
 from lora_tui.errors import LoraTuiError, NotFoundError
 from lora_tui.processes import new_identity
@@ -269,6 +271,12 @@ class FakeWriters:
     on_prove: Callable[[str, str], str] = lambda _model_id, _server: "changes the answers"
     on_cancel_job: Callable[[], str] = lambda: "The GPU worker cancels the job."
     on_read_adapter: Callable[[str], Adapter] | None = None
+    on_answers: Callable[[str, Sequence[Any]], None] = lambda _trial, _answers: None
+    on_try: Callable[[str, Sequence[Contestant]], list[Answer]] = lambda _trial, asked: [
+        Answer(Progress.DONE, f"The answer of {one.name}", 0.08, 40.0, 5, True, "stop")
+        for one in asked
+    ]
+    votes_kept: list[Vote] = field(default_factory=list)
     asked: list[tuple[str, ...]] = field(default_factory=list)
     let_go: threading.Event = field(default_factory=threading.Event)
     """Set by `cancel_download`; a download of a test may wait for it."""
@@ -333,6 +341,30 @@ class FakeWriters:
         if self.on_read_adapter is None:
             raise NotFoundError("No safetensors file to inspect")
         return self.on_read_adapter(model.id)
+
+    def try_models(
+        self,
+        trial: str,
+        server: str,
+        contestants: Sequence[Contestant],
+        messages: Sequence[tuple[str, str]],
+        settings: Settings,
+    ) -> list[Answer]:
+        names = (one.adapter or "base" for one in contestants)
+        self.asked.append(("try_models", server, messages[-1][1], *names))
+        return self.on_try(trial, contestants)
+
+    def cancel_try(self, trial: str) -> None:
+        self.asked.append(("cancel_try",))
+        self.let_go.set()
+
+    def note_vote(self, server: str, prompt: str, winner: str, contestants: Sequence[str]) -> None:
+        self.votes_kept.append(
+            Vote("owner", server, "http://gpu", "", prompt, winner, tuple(contestants))
+        )
+
+    def votes(self) -> list[Vote]:
+        return list(self.votes_kept)
 
     def mark_notification_read(self, notification_id: str) -> None:
         self.asked.append(("mark_notification_read", notification_id))

@@ -35,6 +35,12 @@ def get_served(db: sqlite3.Connection, model_id: str) -> Served:
     )
 
 
+def all_loaded(db: sqlite3.Connection) -> list[Loaded]:
+    """Everything that is loaded anywhere, by model."""
+    documents = db.execute("SELECT document FROM served ORDER BY model_id")
+    return [Loaded(*row) for (document,) in documents for row in parse_json(document)["loaded"]]
+
+
 def put_served(db: sqlite3.Connection, loaded: Sequence[Loaded], proofs: Sequence[Proof]) -> bool:
     """Make the copy the same as the record; whether it was another one.
 

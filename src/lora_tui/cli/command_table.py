@@ -21,6 +21,13 @@ def sql_arguments(parser: ArgumentParser) -> None:
     sql_options(parser)
 
 
+def try_arguments(parser: ArgumentParser) -> None:
+    """Add those of `try`, which no other command loads."""
+    from lora_tui.cli.try_options import try_options
+
+    try_options(parser)
+
+
 COMMANDS = (
     Command(
         "demo",
@@ -333,6 +340,21 @@ COMMANDS = (
         examples=(
             ("serve-config 3f2a9c1e --for vllm", "a command to paste"),
             ("serve-config 3f2a9c1e --for ollama", "a Modelfile"),
+        ),
+    ),
+    Command(
+        "try",
+        "try_models:try_models",
+        "Ask the base model and adapters of a server the same, side by side",
+        try_arguments,
+        examples=(
+            (
+                "try 3f2a9c1e 77c0d8b4 --on gpu --prompt 'What is LoRA?'",
+                "two adapters and the base",
+            ),
+            ("try 3f2a9c1e --on gpu --prompts questions.txt --blind", "names are hidden"),
+            ("try @production --on gpu --prompts q.jsonl --transcript q.md", "keep the answers"),
+            ("try --tally", "what your blind choices add up to"),
         ),
     ),
     Command(

@@ -27,6 +27,8 @@ MARKS: Final = "marks"
 """The event of something to know of the file of one's own marks, as a sentence."""
 PROVING: Final = "proving"
 """The event of a proof that goes on: model, server, answers so far and of all; 0 at its end."""
+TRYING: Final = "trying"
+"""The event of answers that are coming, all of them so far; see `engine/trying.py`."""
 MAX_LINE: Final = 32 << 20
 """Bytes of the longest message: the header of an adapter with very many modules."""
 

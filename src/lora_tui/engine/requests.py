@@ -36,6 +36,7 @@ from lora_tui.engine.live import LiveSync, Needs
 from lora_tui.engine.marks import MarksWriter
 from lora_tui.engine.protocol import CACHE, KEYRING, Hello
 from lora_tui.engine.proving import Proofs
+from lora_tui.engine.trying import Trials
 from lora_tui.engine.weights import analyse_downloads
 from lora_tui.errors import (
     ConfigError,
@@ -98,6 +99,7 @@ class Requests:
             self._marks.watch()
         header = (lambda model_id: self._online().read_adapter(model_id)) if connect else None
         self._proofs = Proofs(profile, owner, self._cache, tell, read_header=header)
+        self._trials = Trials(profile, owner, tell, is_offline=connect is None)
         self._settings = ChangedSettings(paths.config_file, self._take_settings)
         self._closed = False
         calls: tuple[Callable[..., Any], ...] = (
@@ -122,6 +124,7 @@ class Requests:
             *self._marks.calls,
             *KeepingWriter(self._online, self._cache, tell).calls,
             *self._proofs.calls,
+            *self._trials.calls,
         )
         self._calls: Mapping[str, Callable[..., Any]] = {call.__name__: call for call in calls}
 
@@ -143,6 +146,7 @@ class Requests:
         self._weights.stop()
         self._marks.stop()
         self._proofs.stop()
+        self._trials.stop()
         self._suggestions.stop()
         if self._live is not None:
             self._live.stop()

@@ -19,6 +19,8 @@ if TYPE_CHECKING:  # the application makes the writers before its first frame, a
     from lora_tui.config.paths import Paths
     from lora_tui.config.table import Profile
     from lora_tui.domain import Model
+    from lora_tui.domain.answers import Answer, Contestant, Settings
+    from lora_tui.domain.servers import Vote
     from lora_tui.engine.process import Engine
     from lora_tui.engine.protocol import Event
     from lora_tui.secret import Secret
@@ -70,6 +72,9 @@ class Writers:
         """Model and server → answers so far and of all, of each proof that goes on."""
         self.on_marks: Callable[[str], None] = lambda _: None
         """Called on another thread with a sentence about the file of one's own marks."""
+        self.on_answers: Callable[[str, Sequence[Mapping[str, Any]]], None] = lambda _, __: None
+        """Called on another thread with the name of a trial and all its answers so far, as
+        `answers.to_document` has them."""
         self.on_change: Callable[[], None] = lambda: None
         """Called on another thread after `harvest`, `report` or `proving` has changed."""
         self.on_write: Callable[[], None] = lambda: None
@@ -306,6 +311,54 @@ class Writers:
         """Cancel the proofs of a model; nothing is kept of them."""
         self._ask("cancel_proof", model_id=model_id)
 
+    # Try ----------------------------------------------------------------------------------------
+
+    def try_models(
+        self,
+        trial: str,
+        server: str,
+        contestants: Sequence[Contestant],
+        messages: Sequence[tuple[str, str]],
+        settings: Settings,
+    ) -> list[Answer]:
+        """Ask models of a server the same; `on_answers` gets what comes, with the name `trial`.
+
+        Returns the answers when all have ended; each has its own error. `messages`: role and
+        content of each. Raises NotFoundError, ConfigError, UnreachableError with --offline.
+        """
+        from lora_tui.domain.answers import from_document
+
+        documents = self._ask(
+            "try_models",
+            trial=trial,
+            server=server,
+            contestants=[list(one) for one in contestants],
+            messages=[list(one) for one in messages],
+            settings=list(settings),
+        )
+        return [from_document(document) for document in documents]
+
+    def cancel_try(self, trial: str) -> None:
+        """End a trial; what came stays. Does nothing where it has ended."""
+        self._ask("cancel_try", trial=trial)
+
+    def note_vote(self, server: str, prompt: str, winner: str, contestants: Sequence[str]) -> None:
+        """Keep a blind choice: the id of the winner, empty for a tie, among these. See `Vote`."""
+        self._ask(
+            "note_vote",
+            server=server,
+            prompt=prompt,
+            winner=winner,
+            contestants=list(contestants),
+        )
+
+    def votes(self) -> list[Vote]:
+        """All blind choices of this account, the oldest first. Raises DiskError."""
+        from lora_tui.domain.servers import Vote
+
+        rows = self._ask("votes")
+        return [Vote._make((*row[:6], tuple(row[6]))) for row in rows]
+
     # What they share ----------------------------------------------------------------------------
 
     def _ask(self, request: str, /, **arguments: Any) -> Any:
@@ -322,8 +375,19 @@ class Writers:
             return self._engine
 
     def _take_event(self, event: Event) -> None:
-        from lora_tui.engine.protocol import CACHE, HARVEST, KEYRING, MARKS, PROVING, error_of
+        from lora_tui.engine.protocol import (
+            CACHE,
+            HARVEST,
+            KEYRING,
+            MARKS,
+            PROVING,
+            TRYING,
+            error_of,
+        )
 
+        if event.name == TRYING:
+            self.on_answers(event.data["trial"], event.data["answers"])
+            return
         if event.name == CACHE:
             self.on_write()
             return

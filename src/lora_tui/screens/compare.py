@@ -103,7 +103,7 @@ class CompareScreen(ChartScreen):
     def __init__(self, model_ids: Sequence[str]) -> None:
         """Compare these, `MIN_COMPARED` to `MAX_COMPARED` of them, in this order."""
         super().__init__()
-        self._ids = tuple(model_ids)
+        self.model_ids = tuple(model_ids)
         self._comparison: Comparison | None = None
         self._everything = False
         self._reference: int | None = None
@@ -263,9 +263,9 @@ class CompareScreen(ChartScreen):
         return self.query_one("#rows", Scrolled)
 
     def _show(self) -> None:
-        found = [get_model(self.db, model_id) for model_id in self._ids]
+        found = [get_model(self.db, model_id) for model_id in self.model_ids]
         models = [model for model in found if model is not None]
-        gone = len(self._ids) - len(models)
+        gone = len(self.model_ids) - len(models)
         self.set_class(len(models) < MIN_COMPARED, "-gone")
         if len(models) < MIN_COMPARED:
             self._comparison = None

@@ -28,6 +28,12 @@ def download_marked(screen: CacheScreen, marked: Collection[str]) -> None:
         screen.app.push_screen(asked, screen.while_alive(answered))
 
 
+def in_order(marked: Collection[str], found: ModelList | None) -> list[str]:
+    """The marked models in the order of the list; those that it does not show come last."""
+    places = {model: found.position(model) if found else None for model in marked}
+    return sorted(marked, key=lambda model: (places[model] is None, places[model] or 0, model))
+
+
 def compare_marked(screen: CacheScreen, marked: Collection[str], found: ModelList | None) -> None:
     """Compare them in the order of the list; a line says why where that can't be."""
     if len(marked) < MIN_COMPARED:
@@ -37,8 +43,7 @@ def compare_marked(screen: CacheScreen, marked: Collection[str], found: ModelLis
     if len(marked) > MAX_TABLED:
         screen.notify(f"Up to {MAX_TABLED} models can be compared; {len(marked)} are marked")
         return
-    places = {model: found.position(model) if found else None for model in marked}
-    order = sorted(marked, key=lambda model: (places[model] is None, places[model] or 0, model))
+    order = in_order(marked, found)
     if len(order) > MAX_COMPARED:
         from lora_tui.screens.compare_table import CompareTableScreen
 

@@ -356,6 +356,11 @@ class ModelsScreen(TableScreen):
         if self.rows.current is not None or what == "keep":
             mark(self, what, self.rows.current, self.rows.marked)
 
+    @property
+    def model_list(self) -> ModelList | None:
+        """What is listed, in its order."""
+        return self._list
+
     def action_compare(self) -> None:
         """Compare the marked models, in the order of the list."""
         from lora_tui.screens.marked_models import compare_marked

@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from textual.signal import Signal
 from textual.timer import Timer
@@ -83,6 +83,8 @@ class CacheApp(BaseApp):
         self.cache_path, self.cache_owner = cache_path, owner
         self.cache_changes: Signal[frozenset[Topic]] = Signal(self, "cache_changes")
         """Published on the UI's thread after any writer has changed the cache."""
+        self.answers_changed: Signal[tuple[str, Sequence[Any]]] = Signal(self, "answers_changed")
+        """Published on the UI's thread with the name of a trial and its answers, as documents."""
         self.writers = writers
         self.profile = profile
         self.settings = settings
@@ -159,6 +161,9 @@ class CacheApp(BaseApp):
         self.writers.on_change = on_loop(self._engine_changed)
         self.writers.on_write = on_loop(self.poll_cache)
         self.writers.on_marks = lambda sentence: on_loop(partial(self._tell_of_marks, sentence))()
+        self.writers.on_answers = lambda *came: on_loop(
+            partial(self.answers_changed.publish, came)
+        )()
         self.set_interval(_POLL_SECONDS, self.poll_cache)
         self._announcements.announce_new()
         self._downloads.watch()
