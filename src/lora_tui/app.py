@@ -94,6 +94,11 @@ class LoraTuiApp(CacheApp):
             show=False,
             tooltip="Ask the marked models, or this one, and the base model the same",
         ),
+        bound(
+            *("app.servers", "servers", "Servers"),
+            show=False,
+            tooltip="Show the servers that load adapters, and what each has loaded",
+        ),
         bound("app.login", "login", "Sign in", show=False, tooltip="Sign in again"),
         bound(
             *("app.sign_out", "sign_out", "Sign out"),
@@ -252,6 +257,12 @@ class LoraTuiApp(CacheApp):
             return tuple(in_order(chosen, screen.model_list))
         model_id = getattr(screen, "model_id", "")
         return (model_id,) if model_id else tuple(getattr(screen, "model_ids", ()))
+
+    def action_servers(self) -> None:
+        """Show the servers that load adapters."""
+        from lora_tui.screens.servers import ServersScreen
+
+        self._show(ServersScreen, ServersScreen)
 
     def action_settings(self) -> None:
         """Show the settings."""

@@ -118,6 +118,14 @@ ROWS = {
     ),
     "serve-config": Row("serve-config {model} --for peft", "*", ("serve-config {model}", 2)),
     "try": Row("try --tally", "votes ties models pairs sentences", ("try", 2)),
+    "servers": Row("servers", "servers", ("servers nonsense", 2)),
+    "servers list": Row("servers list", "servers", ("servers list more", 2)),
+    "servers add": Row(
+        "servers add gpu-2 http://127.0.0.1:9 --kind vllm --force",
+        "name url kind loaded",
+        ("servers add a/b http://gpu", 2),
+    ),
+    "servers remove": Row("servers remove gpu-1", "name forgotten", ("servers remove none", 3)),
     "serve": Row("serve --port {port}", "url", ("serve --host 192.0.2.1", 2), serves=True),
     "doctor": Row("doctor", "*", ("doctor nonsense", 2)),
     "harvest status": Row("harvest status", "*", ("harvest status nonsense", 2)),
@@ -164,6 +172,7 @@ def fill(
     models = run("list", "--json").data["models"]
     model = whole_model(run)
     run("view", "save", "mine", "--min-stars", "2")
+    _add_server(run)
     marks = tmp_path / "marks.json"
     run("alias", "set", "production", model)
     run("marks", "export", str(marks))
@@ -257,6 +266,12 @@ def test_json_is_one_document_in_the_envelope_and_talk_stays_off_stdout(
             run("login")
         if name == "view delete":
             run("view", "save", "mine", "--min-stars", "2")
+        if name == "servers remove":
+            _add_server(run)
+
+
+def _add_server(run: Run) -> None:
+    run("servers", "add", "gpu-1", "http://127.0.0.1:9", "--kind", "vllm", "--offline", "--force")
 
 
 @pytest.mark.parametrize("name", ENDING)

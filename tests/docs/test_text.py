@@ -19,7 +19,7 @@ from lora_tui.errors import ExitCode, UsageError
 from tests.docs.documents import ROOT, USER_DOCUMENTS, blocks, inline_code, name
 
 # Options of other programs that the documents speak of.
-FOREIGN = {"--require-hashes", "--max-lora-rank"}
+FOREIGN = {"--require-hashes", "--max-lora-rank", "--enable-lora", "--lora"}
 PATH = re.compile(r"(?:[\w.-]+/)*[\w.*-]+(?:\.(?:py|md|tcss|sql|toml|txt|sh|service|timer)|/)")
 TREES = ("", "src/lora_tui/", "src/lora_tui/**/", "tests/", "docs/")
 

@@ -38,6 +38,7 @@ SCREENS: Final[dict[str, Way]] = {
     "transfers": Way(("t",), works=("p",), reads=True),
     "notifications": Way(("n",)),
     "harvest": Way(("h",), works=("X",)),
+    "servers": Way(("H",), works=("r",), reads=True),
     "costs": Way(("dollar_sign",), works=("b",), reads=True),
     "leaderboard": Way(("O",), works=("a",), reads=True),
     "effect": Way(("e",), works=("v",), reads=True),

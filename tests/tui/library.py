@@ -270,6 +270,7 @@ class FakeWriters:
     on_load_curve: Callable[[str], None] = lambda _job_id: None
     on_prove: Callable[[str, str], str] = lambda _model_id, _server: "changes the answers"
     on_cancel_job: Callable[[], str] = lambda: "The GPU worker cancels the job."
+    on_refresh_servers: Callable[[], list[str] | None] = lambda: None
     on_read_adapter: Callable[[str], Adapter] | None = None
     on_answers: Callable[[str, Sequence[Any]], None] = lambda _trial, _answers: None
     on_try: Callable[[str, Sequence[Contestant]], list[Answer]] = lambda _trial, asked: [
@@ -315,6 +316,10 @@ class FakeWriters:
     def cancel_job(self, job_id: str) -> str:
         self.asked.append(("cancel_job", job_id))
         return self.on_cancel_job()
+
+    def refresh_servers(self) -> list[str]:
+        self.asked.append(("refresh_servers",))
+        return self.on_refresh_servers() or []
 
     def resume_downloads(self, *, signed_in: bool = False) -> None:
         self.asked.append(("resume_downloads", *(["signed in"] if signed_in else [])))

@@ -71,6 +71,7 @@ _JOINS: Final = {
     "l": "models l ON l.n = v.n",
     "d": "datasets d ON d.id = v.dataset_id",
     "k": "own_marks k ON k.model_id = v.id",
+    "s": "served s ON s.model_id = v.id",
 }
 FROM_MODELS: Final = " LEFT JOIN ".join(("model_values v", *_JOINS.values()))
 """The tables of every column's SQL. `tables_of` names no more of them than are needed.
@@ -127,6 +128,7 @@ MODEL_COLUMNS: Final = (
     ModelColumn("created_at", "Created", "when the model was stored", Kind.MOMENT, "v.created_at"),
     ModelColumn("downloaded", "On disk", "whether all files are on this disk", Kind.YES_NO,
                 "EXISTS (SELECT 1 FROM library b WHERE b.model_id = v.id AND b.intact)"),
+    ModelColumn("on", "On", "servers that have it loaded", Kind.TAGS, "s.servers"),
     ModelColumn("favorite", "Favorite", "whether it is one of your favorites", Kind.YES_NO,
                 "ifnull(k.favorite, 0)"),
     ModelColumn("tags", "Tags", "your tags", Kind.TAGS, "k.tags"),
@@ -148,6 +150,7 @@ SYNONYMS: Final = {
     "duration": "duration_hours",
     "hours": "duration_hours",
     "preset_id": "preset",
+    "loaded_on": "on",
 }
 """Other names that are understood."""
 

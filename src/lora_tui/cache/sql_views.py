@@ -1,7 +1,8 @@
 """The views of `lora-tui sql`: what they are called, their columns, and the SQL behind them.
 
-The columns of `models` are those of the registry (model_columns.py), by the same names; those of
-`metrics` are the columns that the cache has, so that a new metric needs no change here.
+The columns of `models` are those of the registry (model_columns.py), by the same names but for
+words of SQL; those of `metrics` are the columns that the cache has, so that a new metric needs no
+change here.
 """
 
 from __future__ import annotations
@@ -70,12 +71,14 @@ def _json(path: str) -> str:
     return f"json_extract(j.row, '$.{path}')"
 
 
+_SQL_NAMES: Final = {"on": "loaded_on"}
+"""Column → its name in SQL, where its own is a word of SQL; conditions understand both."""
 _MODELS: Final = SqlView(
     "models",
     "your models, one row each",
     tuple(
         SqlColumn(
-            column.name,
+            _SQL_NAMES.get(column.name, column.name),
             column.kind.value,
             column.meaning,
             _iso(column.sql) if column.kind is Kind.MOMENT else column.sql,

@@ -12,6 +12,7 @@ from lora_tui.cli import file_options, options
 from lora_tui.cli.command import Command
 from lora_tui.cli.keep_commands import KEEP_COMMANDS
 from lora_tui.cli.mark_commands import MARK_COMMANDS
+from lora_tui.cli.server_commands import SERVER_COMMANDS
 
 
 def sql_arguments(parser: ArgumentParser) -> None:
@@ -342,6 +343,7 @@ COMMANDS = (
             ("serve-config 3f2a9c1e --for ollama", "a Modelfile"),
         ),
     ),
+    *SERVER_COMMANDS,
     Command(
         "try",
         "try_models:try_models",

@@ -190,6 +190,8 @@ def _values(line: _Line, action: argparse.Action, current: str) -> Iterator[tupl
         yield from _jobs(line, current)
     elif action.dest == "view":
         yield from ((name, "") for name in _views(line))
+    elif action.dest == "server" and line.parser.prog != "lora-tui servers add":
+        yield from _servers(line)
     elif action.dest == "model":
         yield from _models(line, current)
         if line.parser.prog == "lora-tui tag":
@@ -289,6 +291,16 @@ def _views(line: _Line) -> list[str]:
         for entry in (found if isinstance(found, list) else [])
         if isinstance(name := mapping(entry).get("name"), str) and name == terminal_safe(name)
     ]
+
+
+def _servers(line: _Line) -> list[tuple[str, str]]:
+    """The servers of the profile, with their addresses."""
+    from lora_tui.config.servers import servers_in
+
+    try:
+        return [(name, server.url) for name, server in servers_in(_profile(line)).items()]
+    except LoraTuiError:
+        return []
 
 
 def _profile(line: _Line) -> Profile:

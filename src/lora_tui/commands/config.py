@@ -84,9 +84,18 @@ def _show(context: Context, path: Path) -> None:
             shown[setting.key] = MASK if setting.masked and value else value
             lines.append((setting.key, _in_file(setting, value), setting.help.replace("`", "")))
     moved = {name: _keys_written(name, preferences.keys) for name in preferences.keys}
+    servers = {
+        name: {key: MASK if key == "key" else value for key, value in table.items()}
+        for name, table in profile.servers.items()
+        if isinstance(table, dict)
+    }
     if context.json:
-        context.print_data({**shown, "keys": moved})
+        context.print_data({**shown, "keys": moved, "servers": servers})
         return
+    lines += [
+        (f"servers.{name}", ", ".join(f"{key} = {table[key]}" for key in table), "")
+        for name, table in servers.items()
+    ]
     lines += [(name, keys, "") for name, keys in moved.items()]
     width = shutil.get_terminal_size().columns if context.out.isatty() else None
     context.out.writelines(f"{line}\n" for line in setting_lines(lines, width))

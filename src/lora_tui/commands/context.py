@@ -95,6 +95,7 @@ class Context:
             closing(open_cache(path, owner, on_migration=self.say)) as connection,
         ):
             self._refresh_marks(connection, owner, is_needed=needs_marks)
+            self._refresh_served(connection, owner)
             yield connection
 
     def marks_path(self) -> Path:
@@ -119,6 +120,20 @@ class Context:
             if not self._told_of_marks:
                 self.say(told(error))
             self._told_of_marks = True
+
+    def _refresh_served(self, db: sqlite3.Connection, owner: Owner) -> None:
+        """Bring the copy of what is loaded where up to its record, if there is one."""
+        if not self.profile.paths.deployments_file.exists():
+            return
+        from lora_tui.deployments.copy import refresh_served  # late: few have loaded a model
+        from lora_tui.deployments.record import owner_key
+
+        try:
+            refresh_served(db, self.profile.paths, owner_key(self.profile, owner.user_id))
+        except DamagedCacheError:
+            raise
+        except LoraTuiError as error:  # the rest can be shown without it
+            self.say(told(error))
 
     def replace_damaged_cache(self, *, then: str | None) -> None:
         """Rename the damaged cache, start a new one, keep the records of downloads, and say so.

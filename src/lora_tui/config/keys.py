@@ -21,6 +21,7 @@ DEFAULT_KEYS: Final[Keymap] = {
     "app.costs": "dollar_sign",
     "app.leaderboard": "O",
     "app.try": "exclamation_mark",
+    "app.servers": "H",
     "app.login": "L",
     "app.sign_out": "ctrl+l",
     "app.settings": "comma",
@@ -218,6 +219,7 @@ PLACES: Final[Mapping[str, tuple[str, ...]]] = {
         *("models.reverse", "compare.validation", "compare.markdown", "compare.csv"),
         "compare.copy",
     ),
+    "the servers": ("app.", "screen.", "list."),
     "the settings": (
         *("app.", "screen.", *_MOVING),
         *("list.page_down", "list.page_up", "list.first", "list.last", "settings."),

@@ -40,6 +40,11 @@ class Paths(NamedTuple):
         return self.data or self.state_dir
 
     @property
+    def deployments_file(self) -> Path:
+        """What was loaded into which server, and what was proved there (deployments/record.py)."""
+        return self.data_dir / "deployments.sqlite3"
+
+    @property
     def downloads_dir(self) -> Path:
         """The directory for adapters, unless the profile names another."""
         if self.home is not None:

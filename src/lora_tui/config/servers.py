@@ -74,6 +74,13 @@ def servers_in(profile: Profile) -> dict[str, Server]:
     return servers_of(profile.servers, f"{PROFILES}.{profile.name}")
 
 
+def names_with_key(table: Mapping[str, Any]) -> list[str]:
+    """The servers of a profile's table in the file whose keys are in the file."""
+    servers = table.get(SERVERS)
+    found = servers.items() if isinstance(servers, Mapping) else ()
+    return sorted(name for name, one in found if isinstance(one, Mapping) and one.get("key"))
+
+
 def find_server(profile: Profile, name: str) -> Server:
     """The server of this name. Raises NotFoundError where the profile has none, ConfigError."""
     servers = servers_in(profile)

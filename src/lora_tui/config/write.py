@@ -11,13 +11,14 @@ from typing import Any
 
 from lora_tui.config.kinds import Kind, Number, Written
 from lora_tui.config.load import check_profile_name, is_of_demo, read_profiles
-from lora_tui.config.table import PROFILES, SECRET_KEYS, UI, setting_of
+from lora_tui.config.servers import names_with_key
+from lora_tui.config.table import PROFILES, SECRET_KEYS, SERVERS, UI, setting_of
 from lora_tui.errors import ConfigError
 from lora_tui.files import disk_error, make_private_directory, replacing_file
 from lora_tui.locks.file_lock import locked_directory
 
-_Changes = dict[tuple[str, ...], dict[str, Written | None]]
-"""Table of the file → key → its new value, None to remove it."""
+_Changes = dict[tuple[str, ...], dict[str, Written | None] | None]
+"""Table of the file → key → its new value, None to remove it; None to remove the whole table."""
 
 
 def set_value(path: Path, profile: str, key: str, value: str) -> None:
@@ -33,14 +34,31 @@ def set_values(path: Path, profile: str, values: Mapping[str, str]) -> None:
     DiskError.
     """
     check_profile_name(profile)
-    changes: _Changes = {}
+    tables: dict[tuple[str, ...], dict[str, Written | None]] = {}
     for key, value in values.items():
         setting = setting_of(key)
         place = (PROFILES, profile) if setting.table == PROFILES else (UI,)
         text = value.strip()
         unset = (not text and not value) or text == setting.unset
-        changes.setdefault(place, {})[key] = None if unset else _written(key, text)
-    _edit(path, changes)
+        tables.setdefault(place, {})[key] = None if unset else _written(key, text)
+    _edit(path, {**tables})
+
+
+def write_server(
+    path: Path, profile: str, server: str, values: Mapping[str, Written | None]
+) -> None:
+    """Write the keys of `[profiles.PROFILE.servers.SERVER]`; None removes a key.
+
+    Like `set_values`; the values are those that config/servers.py accepts.
+    """
+    check_profile_name(profile)
+    _edit(path, {(PROFILES, profile, SERVERS, server): dict(values)})
+
+
+def remove_server(path: Path, profile: str, server: str) -> None:
+    """Remove the table of a server; nothing happens where there is none. Raises like the others."""
+    check_profile_name(profile)
+    _edit(path, {(PROFILES, profile, SERVERS, server): None})
 
 
 def _written(key: str, text: str) -> Written:
@@ -76,7 +94,9 @@ def _edit(path: Path, changes: _Changes) -> None:
 def _refuse_demo(profiles: Mapping[str, Mapping[str, Any]], changes: _Changes) -> None:
     """Raise ConfigError where a table would be written that takes the name of the demo."""
     for (table, *names), values in changes.items():
-        for name in names if table == PROFILES else ():
+        if values is None or table != PROFILES:
+            continue
+        for name in names[:1]:
             is_set = any(value is not None for value in values.values())
             if is_set and is_of_demo(name, profiles.get(name, {})):
                 raise ConfigError(
@@ -98,10 +118,15 @@ def _edited(path: Path, changes: _Changes) -> str:
         text += "\n"
     try:
         for place, values in changes.items():
-            if any(value is not None for value in values.values()):
+            if values is not None and any(value is not None for value in values.values()):
                 text = _with_table(text, place)
         document = tomlkit.parse(text)
         for place, values in changes.items():
+            if values is None:
+                if _has_table(text, place):
+                    _table_in(document, place[:-1]).pop(place[-1])
+                    _remove_empty(document, place[:-1])
+                continue
             if all(value is None for value in values.values()) and not _has_table(text, place):
                 continue
             table = _table_in(document, place)
@@ -113,7 +138,7 @@ def _edited(path: Path, changes: _Changes) -> str:
                 else:
                     _append(table, key, value)
             if isinstance(table, Table) and not table.as_string().strip():  # not even comments
-                _remove_table(document, place)
+                _remove_empty(document, place)
         edited = tomlkit.dumps(document)
     except (TOMLKitError, ValueError, RecursionError):
         # its message may quote the file, and with it a secret
@@ -165,7 +190,7 @@ def _table_in(
     return table
 
 
-def _remove_table(document: MutableMapping[str, Any], place: tuple[str, ...]) -> None:
+def _remove_empty(document: MutableMapping[str, Any], place: tuple[str, ...]) -> None:
     """Remove an empty table, and the tables above it that held nothing else."""
     parents = [document]
     for name in place[:-1]:
@@ -200,5 +225,6 @@ def _replace(path: Path, text: str) -> None:
         file.write(text)
         file.flush()
         tables = read_profiles(partial).values()  # what was written is what can be read
-        if path.exists() and not any(SECRET_KEYS & table.keys() for table in tables):
+        has_secret = any(SECRET_KEYS & table.keys() or names_with_key(table) for table in tables)
+        if path.exists() and not has_secret:
             partial.chmod(stat.S_IMODE(path.stat().st_mode))

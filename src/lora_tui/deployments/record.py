@@ -19,7 +19,6 @@ from lora_tui.errors import DiskError
 from lora_tui.json_values import json_text, parse_json
 from lora_tui.sqlite_file import database_error, make_private_database, use_wal
 
-_FILE: Final = "deployments.sqlite3"
 _VERSION: Final = 1
 _BUSY_SECONDS: Final = 15.0
 _SCHEMA: Final = """
@@ -45,7 +44,7 @@ CREATE TABLE votes (
 
 def record_path(paths: Paths) -> Path:
     """Where the record lies."""
-    return paths.data_dir / _FILE
+    return paths.deployments_file
 
 
 def owner_key(profile: Profile, user_id: str) -> str:
@@ -65,10 +64,17 @@ class Deployments:
         """Note it before the server is asked, so that a crash leaves the directory protected."""
         self._write("INSERT OR REPLACE INTO loaded VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", loaded)
 
-    def forget_loaded(self, owner: str, server: str, name: str) -> None:
-        """The server has it no longer; nothing happens where it is not noted."""
+    def forget_loaded(
+        self, owner: str, server: str, name: str, *, loaded_at: str | None = None
+    ) -> None:
+        """The server has it no longer; nothing happens where it is not noted.
+
+        With `loaded_at` only what was noted at that time: it may have been loaded again since.
+        """
         self._write(
-            "DELETE FROM loaded WHERE owner = ? AND server = ? AND name = ?", (owner, server, name)
+            "DELETE FROM loaded WHERE owner = ? AND server = ? AND name = ?"
+            " AND loaded_at = coalesce(?, loaded_at)",
+            (owner, server, name, loaded_at),
         )
 
     def loaded(self, owner: str, *, server: str | None = None) -> list[Loaded]:

@@ -27,6 +27,7 @@ from lora_tui.config.load import (
     unknown_names,
 )
 from lora_tui.config.paths import Paths
+from lora_tui.config.servers import names_with_key
 from lora_tui.config.table import SECRET_KEYS, Profile, setting_of
 from lora_tui.doctor.findings import TABLE_REMEDY, Finding, failed, failure, ok, skipped, warning
 from lora_tui.domain.invalid_values import invalid_columns
@@ -84,6 +85,7 @@ def check_config(profile: Profile) -> Finding:
         )
     profiles = read_profiles(path)
     held = sorted(SECRET_KEYS & {key for table in profiles.values() for key in table})
+    held += [f"key of {name}" for table in profiles.values() for name in names_with_key(table)]
     if held and stat.S_IMODE(path.stat().st_mode) & 0o077:
         return failed(
             "config",

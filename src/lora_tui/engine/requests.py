@@ -36,6 +36,7 @@ from lora_tui.engine.live import LiveSync, Needs
 from lora_tui.engine.marks import MarksWriter
 from lora_tui.engine.protocol import CACHE, KEYRING, Hello
 from lora_tui.engine.proving import Proofs
+from lora_tui.engine.serving import ServersWriter
 from lora_tui.engine.trying import Trials
 from lora_tui.engine.weights import analyse_downloads
 from lora_tui.errors import (
@@ -100,6 +101,12 @@ class Requests:
         header = (lambda model_id: self._online().read_adapter(model_id)) if connect else None
         self._proofs = Proofs(profile, owner, self._cache, tell, read_header=header)
         self._trials = Trials(profile, owner, tell, is_offline=connect is None)
+        self._servers = ServersWriter(
+            paths, profile, owner, self._cache, is_offline=connect is None
+        )
+        if profile is not None and owner is not None:
+            with suppress(LoraTuiError):  # the screens show the last copy
+                self._servers.refresh_copy()
         self._settings = ChangedSettings(paths.config_file, self._take_settings)
         self._closed = False
         calls: tuple[Callable[..., Any], ...] = (
@@ -125,6 +132,7 @@ class Requests:
             *KeepingWriter(self._online, self._cache, tell).calls,
             *self._proofs.calls,
             *self._trials.calls,
+            *self._servers.calls,
         )
         self._calls: Mapping[str, Callable[..., Any]] = {call.__name__: call for call in calls}
 

@@ -210,6 +210,16 @@ class Writers:
         lost = self._ask("keep_models", act=act, models=dict(models))
         return None if lost is None else str(lost)
 
+    # Servers that load adapters ------------------------------------------------------------------
+
+    def refresh_servers(self) -> list[str]:
+        """Ask all servers of the profile what they have loaded, and keep it in the cache.
+
+        Returns sentences about models that servers were thought to have. Raises UnreachableError
+        with --offline, ConfigError where a server of the file is wrong.
+        """
+        return [str(one) for one in self._ask("refresh_servers")]
+
     # Downloads ----------------------------------------------------------------------------------
 
     def download(self, model_id: str, files: Sequence[str] | None = None) -> None:

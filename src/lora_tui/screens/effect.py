@@ -39,7 +39,9 @@ _BESIDE: Final = 120
 """Columns of a terminal from which the table stands beside the chart."""
 _FIRST: Final = ("rank", "best_validation_loss")
 _LEAST_NAME: Final = 16
-_TOPICS: Final = frozenset({Topic.MODELS, Topic.DATASETS, Topic.CURVES, Topic.WEIGHTS, Topic.MARKS})
+_TOPICS: Final = frozenset(
+    {Topic.MODELS, Topic.DATASETS, Topic.CURVES, Topic.WEIGHTS, Topic.MARKS, Topic.SERVERS}
+)
 """Changes of these topics change values of models. Downloads are another: they change often."""
 
 

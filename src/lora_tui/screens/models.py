@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from lora_tui.screens.list_costs import ListCosts
     from lora_tui.screens.slow_order import SlowOrder
 
-_SHOWN: Final = frozenset({Topic.MODELS, Topic.DATASETS, Topic.CURVES, Topic.MARKS})
+_SHOWN: Final = frozenset({Topic.MODELS, Topic.DATASETS, Topic.CURVES, Topic.MARKS, Topic.SERVERS})
 
 
 class ModelsScreen(TableScreen):
