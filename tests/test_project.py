@@ -246,6 +246,7 @@ LIST_LOADS = {
     *("lora_tui.cli.file_options", "lora_tui.cli.options", "lora_tui.cli.run"),
     *("lora_tui.cli.command", "lora_tui.cli.keep_commands", "lora_tui.cli.mark_commands"),
     "lora_tui.cli.server_commands",
+    "lora_tui.cli.load_commands",
     *(f"lora_tui.commands{name}" for name in ("", ".context", ".list", ".output", ".table")),
     *(f"lora_tui.config{name}" for name in ("", ".addresses", ".kinds", ".load", ".paths")),
     "lora_tui.config.table",

@@ -211,6 +211,13 @@ class InUseError(LoraTuiError):
     default_remedy = "wait for the other process, or end it"
 
 
+class LoadedError(InUseError):
+    """A server has the files loaded and may read them again; they must not be changed."""
+
+    exit_code = ExitCode.USAGE
+    default_remedy = "unload it from the server first"
+
+
 class CancelledError(LoraTuiError):
     """The user stopped the transfer; the `.part` file stays for a resume."""
 

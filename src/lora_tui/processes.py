@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -22,6 +23,18 @@ def module_command(name: str) -> list[str]:
     directory is loaded in place of ours.
     """
     return [sys.executable, "-X", "utf8", "-P", "-m", name]
+
+
+def plain_environment(environment: Mapping[str, str], *more: str) -> dict[str, str]:
+    """The environment of a command of the user, and the variables that `more` names.
+
+    Only what is known to hold no secret: a list of secrets would lack the next one.
+    """
+    return {
+        name: value
+        for name, value in environment.items()
+        if name in _PASSED_ON or name in more or name.startswith("LC_")
+    }
 
 
 def yield_to_others(nice: int) -> None:
@@ -215,6 +228,14 @@ def process_status(pid: int) -> list[str]:
     return text.rpartition(")")[2].split()  # the program's name may hold spaces and parentheses
 
 
+_PASSED_ON: Final = frozenset(
+    {
+        *("PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "TZ", "TMPDIR"),
+        # notify-send and its like
+        *("DISPLAY", "WAYLAND_DISPLAY", "XAUTHORITY", "XDG_RUNTIME_DIR"),
+        "DBUS_SESSION_BUS_ADDRESS",
+    }
+)
 _OWN: Final[set[str]] = set()
 """The random parts of the identities of this process."""
 _IDENTITY: Final = re.compile(

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
+from lora_tui.adapters.served import served_adapter
 from lora_tui.adapters.serving_remarks import remarks
 from lora_tui.adapters.snippets import PROGRAMS, ServedAdapter, snippet
 from lora_tui.domain import Model
-from lora_tui.library.served import served_adapter
 
 LORA = {
     "base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight": [8, 64],

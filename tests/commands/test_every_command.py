@@ -126,6 +126,13 @@ ROWS = {
         ("servers add a/b http://gpu", 2),
     ),
     "servers remove": Row("servers remove gpu-1", "name forgotten", ("servers remove none", 3)),
+    "load": Row(
+        "load {model} --to spare --remote /srv --script",
+        "script does",
+        ("load nosuchmodel --to spare", 3),
+        offline=5,
+    ),
+    "unload": Row("unload {model} --from spare --forget", "unloaded", ("unload {model}", 2)),
     "serve": Row("serve --port {port}", "url", ("serve --host 192.0.2.1", 2), serves=True),
     "doctor": Row("doctor", "*", ("doctor nonsense", 2)),
     "harvest status": Row("harvest status", "*", ("harvest status nonsense", 2)),
@@ -165,6 +172,8 @@ def fill(
 ) -> Iterator[Fill]:
     """Lines with what they need in place: a login, a cache, an adapter."""
     monkeypatch.setenv("LORA_TUI_ALERT_COMMAND", "true")
+    spare = '[profiles.default.servers.spare]\nurl = "http://127.0.0.1:9"\nkind = "vllm"\n'
+    signed_in.joinpath("config.toml").write_text(spare)
     run("login")  # the copied session may have been ended by the row of `logout`
     changes = request.node.callspec.params["name"] in KEPT
     if changes:

@@ -24,7 +24,13 @@ from lora_tui.clock import timestamp_text
 from lora_tui.domain import CurvePoint, Model
 from lora_tui.domain.answers import Answer, Contestant, Progress, Settings
 from lora_tui.domain.servers import Vote
-from lora_tui.engine.writers import EngineReport, HarvestState
+from lora_tui.engine.writers import (
+    CommandToConfirm,
+    EngineReport,
+    HarvestState,
+    LoadedText,
+    ServerLine,
+)
 from lora_tui.errors import LoraTuiError, NotFoundError
 from lora_tui.processes import new_identity
 from lora_tui.transfers.control import Control
@@ -271,6 +277,10 @@ class FakeWriters:
     on_prove: Callable[[str, str], str] = lambda _model_id, _server: "changes the answers"
     on_cancel_job: Callable[[], str] = lambda: "The GPU worker cancels the job."
     on_refresh_servers: Callable[[], list[str] | None] = lambda: None
+    servers: Sequence[ServerLine] = ()
+    on_load: Callable[[str, bool], LoadedText | CommandToConfirm] = lambda _server, _confirmed: (
+        LoadedText(True, ("It is loaded.",), "")
+    )
     on_read_adapter: Callable[[str], Adapter] | None = None
     on_answers: Callable[[str, Sequence[Any]], None] = lambda _trial, _answers: None
     on_try: Callable[[str, Sequence[Contestant]], list[Answer]] = lambda _trial, asked: [
@@ -312,6 +322,18 @@ class FakeWriters:
     def cancel_download(self, model_id: str) -> None:
         self.asked.append(("cancel_download", model_id))
         self.let_go.set()
+
+    def list_servers(self) -> list[ServerLine]:
+        return list(self.servers)
+
+    def load_model(
+        self, model_id: str, server: str, *, confirmed: bool = False
+    ) -> LoadedText | CommandToConfirm:
+        self.asked.append(("load_model", model_id, server, *(["confirmed"] if confirmed else [])))
+        return self.on_load(server, confirmed)
+
+    def unload_model(self, model_id: str, server: str) -> None:
+        self.asked.append(("unload_model", model_id, server))
 
     def cancel_job(self, job_id: str) -> str:
         self.asked.append(("cancel_job", job_id))

@@ -21,6 +21,9 @@ _USE_PEFT: Final = "use it with PEFT, which can't merge it into its base model"
 _PLAIN_INITS: Final = ("true", "false", "gaussian", "eva", "orthogonal", "mica", "lora_ga")
 """Initialisations that leave the base model as it is; with all others (PiSSA, OLoRA, CorDA,
 LoftQ …) PEFT changes its weights when it loads the adapter."""
+_REFUSES: Final = " refuses "
+_LOADS: Final = " only LoRA adapters of PEFT"
+"""Words of a remark about an adapter that is refused as a whole."""
 _HEADS: Final = ("classifier", "score")
 _TASKS: Final = {
     "SEQ_2_SEQ_LM": "sequence-to-sequence models",
@@ -45,6 +48,11 @@ def remarks(served: ServedAdapter, program: str) -> tuple[str, ...]:
         line.replace(f": {remedy}.", ".") if number > first else line
         for number, line in enumerate(lines)
     )
+
+
+def refusals(served: ServedAdapter, program: str) -> tuple[str, ...]:
+    """Those of the remarks that say that the program refuses the adapter as a whole."""
+    return tuple(line for line in remarks(served, program) if _REFUSES in line or _LOADS in line)
 
 
 def _vllm(served: ServedAdapter, config: AdapterConfig) -> Iterator[str]:

@@ -12,18 +12,11 @@ from typing import Final
 
 from lora_tui.config.kinds import expanded
 from lora_tui.errors import ConfigError, LoraTuiError
+from lora_tui.processes import plain_environment
 from lora_tui.text import terminal_safe
 
 SECONDS: Final = 30.0
 """A command that takes longer is ended, with what it has started."""
-_PASSED_ON: Final = frozenset(
-    {
-        *("PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "TZ", "TMPDIR"),
-        # notify-send and its like
-        *("DISPLAY", "WAYLAND_DISPLAY", "XAUTHORITY", "XDG_RUNTIME_DIR"),
-        "DBUS_SESSION_BUS_ADDRESS",
-    }
-)
 
 
 class AlertCommandError(LoraTuiError):
@@ -63,7 +56,7 @@ def run_command(command: str, body: bytes, *, environment: Mapping[str, str] = o
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            env=_without_secrets(environment),
+            env=plain_environment(environment),
             start_new_session=True,
         )
     except OSError as error:
@@ -87,15 +80,6 @@ def run_command(command: str, body: bytes, *, environment: Mapping[str, str] = o
             details=f"{terminal_safe(words[0], limit=100)}: exit code {process.returncode}",
             remedy="`lora-tui alerts test` tries it again",
         )
-
-
-def _without_secrets(environment: Mapping[str, str]) -> dict[str, str]:
-    """Only what is known to hold none: a list of secrets would lack the next one."""
-    return {
-        name: value
-        for name, value in environment.items()
-        if name in _PASSED_ON or name.startswith("LC_")
-    }
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

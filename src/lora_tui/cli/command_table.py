@@ -11,6 +11,7 @@ from argparse import ArgumentParser
 from lora_tui.cli import file_options, options
 from lora_tui.cli.command import Command
 from lora_tui.cli.keep_commands import KEEP_COMMANDS
+from lora_tui.cli.load_commands import LOAD_COMMANDS
 from lora_tui.cli.mark_commands import MARK_COMMANDS
 from lora_tui.cli.server_commands import SERVER_COMMANDS
 
@@ -234,6 +235,7 @@ COMMANDS = (
     ),
     *MARK_COMMANDS,
     *KEEP_COMMANDS,
+    *LOAD_COMMANDS,
     Command(
         "effect",
         "effect:show_effect",

@@ -58,6 +58,9 @@ def library_options(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--deleted", action="store_true", help="remove those that are deleted in the project"
     )
+    parser.add_argument(
+        "--unload", action="store_true", help="unload it first where a server has it loaded"
+    )
     wide_option(parser)
 
 

@@ -6,7 +6,7 @@ import errno
 import os
 from contextlib import closing, suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from lora_tui import formats
 from lora_tui.cache import models
@@ -34,7 +34,7 @@ def download_model(context: Context) -> None:
     writers = OnlineWriters(context.profile, limit_rate=arguments.limit_rate)
     with closing(writers) as online:
         model = require_model(context, arguments.model)
-        bars = _Events(context) if arguments.events else _Bars(context)
+        bars = _Events(context) if arguments.events else Bars(context)
         with bars:
             try:
                 outcome = online.download(
@@ -165,7 +165,7 @@ class _Events:
             self._context.out.flush()
 
 
-class _Bars:
+class Bars:
     """Progress of a download: bars on a terminal, else one line for each finished file."""
 
     def __init__(self, context: Context) -> None:
@@ -195,9 +195,10 @@ class _Bars:
                 ),
             )
 
-    def __enter__(self) -> None:
+    def __enter__(self) -> Self:
         if self._rich is not None:
             self._rich.start()
+        return self
 
     def __exit__(self, *_: object) -> None:
         if self._rich is not None:

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from sqlite3 import Connection
 from typing import Any, Final
@@ -20,9 +21,10 @@ from lora_tui.commands.context import Context, resolve
 from lora_tui.commands.style import table_width_of
 from lora_tui.commands.table import Column, table_lines
 from lora_tui.config.kinds import expanded
-from lora_tui.config.paths import find_paths
-from lora_tui.deployments.record import is_recorded, open_deployments
+from lora_tui.config.paths import Paths, find_paths
+from lora_tui.deployments.holders import check_unused, holders_of, loaded_error
 from lora_tui.domain import Model
+from lora_tui.domain.servers import Loaded
 from lora_tui.errors import (
     AuthenticationError,
     ConfigError,
@@ -249,6 +251,10 @@ def _remove(context: Context) -> ExitCode:
             "No model is named", remedy="use `lora-tui library remove MODEL`, or name a directory"
         )
     adapter = _chosen(context, wanted)
+    paths = _paths(context)
+    held = holders_of(paths, adapter.directory)
+    if held and not context.arguments.unload:
+        raise loaded_error(held, adapter.directory)
     if not context.arguments.yes:
         if not sys.stdin.isatty() or context.json:
             raise UsageError("Removing needs a confirmation", remedy="add --yes")
@@ -258,7 +264,9 @@ def _remove(context: Context) -> ExitCode:
         if sys.stdin.readline().strip().lower() not in ("y", "yes"):
             context.say("Nothing was removed.")
             return ExitCode.OK
-    count = remove(adapter.directory)
+    if held:
+        _unload(context, held)
+    count = remove(adapter.directory, partial(check_unused, paths))
     _record_removal(context, adapter)
     if context.json:
         context.print_data({"directory": str(adapter.directory), "removed": count})
@@ -282,9 +290,9 @@ def _record_removal(context: Context, adapter: Adapter) -> None:
 def _remove_put_away(context: Context) -> ExitCode:
     """Remove the adapters whose models are archived or deleted in the project, but loaded ones."""
     arguments = context.arguments
-    if arguments.model is not None:
+    if arguments.model is not None or arguments.unload:
         raise UsageError(
-            "--archived and --deleted take no model",
+            "--archived and --deleted take no model, and no --unload",
             remedy="leave it out, or remove that one by `lora-tui library remove MODEL`",
         )
     wanted = [kind for kind in PutAway if vars(arguments)[kind.value]]
@@ -308,7 +316,7 @@ def _remove_put_away(context: Context) -> ExitCode:
     removed, failed = [], 0
     for adapter in chosen:
         try:
-            count = remove(adapter.directory)
+            count = remove(adapter.directory, partial(check_unused, _paths(context)))
         except LoraTuiError as error:
             failed += 1
             context.say(f"{adapter.name} was not removed: {error}")
@@ -352,12 +360,20 @@ def _may_remove(
 
 def _servers_with(context: Context, directory: Path) -> list[str]:
     """The servers that have loaded an adapter from this directory. Raises DiskError."""
-    paths = find_paths(config_file=context.arguments.config)
-    if not is_recorded(paths):
-        return []
-    with open_deployments(paths) as deployments:
-        held = deployments.holders_of(directory)
+    held = holders_of(_paths(context), directory)
     return list(dict.fromkeys(terminal_safe(one.server, limit=40) for one in held))
+
+
+def _unload(context: Context, held: Sequence[Loaded]) -> None:
+    """Unload what servers have of a directory. Raises what the servers' clients raise."""
+    from lora_tui.commands.load import loading_tools  # late: with it come the clients
+    from lora_tui.engine.loading import unload_model
+
+    context.require_network()
+    with loading_tools(context) as tools:
+        for server, model_id in dict.fromkeys((one.server, one.model_id) for one in held):
+            for row in unload_model(context.profile, server, model_id, tools):
+                context.say(f"Unloaded {row.name} from {row.server}.")
 
 
 def _chosen(context: Context, wanted: str) -> Adapter:
@@ -393,7 +409,11 @@ def _root(context: Context) -> Path:
     try:
         return context.profile.downloads_dir
     except ConfigError:
-        return find_paths(config_file=context.arguments.config).downloads_dir
+        return _paths(context).downloads_dir
+
+
+def _paths(context: Context) -> Paths:
+    return find_paths(config_file=context.arguments.config)
 
 
 def _adapters(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from lora_tui.adapters.served import served_adapter
 from lora_tui.adapters.serving_remarks import remarks
 from lora_tui.adapters.snippets import (
     PLACEHOLDER_BASE,
@@ -12,7 +13,7 @@ from lora_tui.adapters.snippets import (
 from lora_tui.cache import models
 from lora_tui.cache.downloaded import downloaded_to
 from lora_tui.commands.context import Context, resolve
-from lora_tui.library.served import find_directory, served_adapter
+from lora_tui.library.served import find_directory
 from lora_tui.text import terminal_safe
 from lora_tui.transfers.model_directory import is_outdated, model_directory
 

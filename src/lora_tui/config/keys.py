@@ -56,6 +56,7 @@ DEFAULT_KEYS: Final[Keymap] = {
     "models.preview": "p",
     "models.columns": "C",
     "models.compare": "c",
+    "models.load": "b",
     "models.copy_id": "y",
     "models.effect": "e",
     "models.reset": "escape",
@@ -81,6 +82,7 @@ DEFAULT_KEYS: Final[Keymap] = {
     "model.choose_files": "D",
     "model.cancel": "x",
     "model.serve": "s",
+    "model.load": "b",
     "model.report": "e",
     "model.prove": "P",
     "chart.log_scale": "l",
@@ -235,6 +237,10 @@ PLACES: Final[Mapping[str, tuple[str, ...]]] = {
     "the metrics": ("metrics.choose", "dialog.keep", "dialog.undo", "dialog.choose", *_MOVING),
     "the views": (
         *("models.views", "models.saved", "dialog.close", *_MOVING, "list.open", "views."),
+    ),
+    "the servers to load onto": (
+        *("model.load", "dialog.close", *_MOVING, "list.open"),
+        *("list.page_down", "list.page_up"),
     ),
     "the sort menu": (
         *("models.sort", "dialog.close", *_MOVING, "list.open"),

@@ -3,7 +3,8 @@
 url        the server's address; it may be private, for the user typed it
 kind       vllm or llama.cpp
 local      a directory of this machine that the server sees too …
-remote     … and its path there; without both, the paths of this machine are the server's
+remote     … and its path there; without both, the paths of this machine are the server's. With
+           via and without local: where a script fetches the files
 via        a command that opens a shell on the server's machine, such as `ssh gpu-1`
 keyring    true where the server's key is in the keyring
 key        the server's key (the file becomes private); better LORA_TUI_SERVER_KEY_NAME, its _FILE
@@ -123,7 +124,8 @@ def _server(name: str, table: object, place: str) -> Server:
     kind = str(table.get("kind", ""))
     if kind and kind not in {str(known) for known in ServerKind}:
         raise ConfigError(f"kind of {what} is unknown", remedy=f"known: {', '.join(ServerKind)}")
-    if bool(table.get("local")) != bool(table.get("remote")):
+    fetched_there = bool(table.get("via")) and not table.get("local")
+    if not fetched_there and bool(table.get("local")) != bool(table.get("remote")):
         raise ConfigError(
             f"{what} has only one of local and remote",
             remedy="local names a directory of this machine, remote the same one on the server's",

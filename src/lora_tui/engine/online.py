@@ -7,6 +7,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,6 +21,7 @@ from lora_tui.cache.suggested_ratings import TURN, suggest_some
 from lora_tui.cache.thinning import thin_if_due
 from lora_tui.cache.transfer_queue import Transfer
 from lora_tui.config.table import Profile
+from lora_tui.deployments.holders import check_unused
 from lora_tui.domain import Model, Row
 from lora_tui.engine.running_jobs import sync_running
 from lora_tui.errors import (
@@ -61,10 +63,11 @@ class OnlineWriters:
             self.cache_path,
             RunnerOptions(
                 sign=self.sign,
-                etag_of=self._etag_of,
+                etag_of=self.etag_of,
                 delay=download_wait,
                 files_at_once=profile.parallel_downloads,
                 limit=RateLimit(limit) if limit else None,
+                check_unused=partial(check_unused, profile.paths),
             ),
             self.cache_owner,
         )
@@ -232,7 +235,8 @@ class OnlineWriters:
         """Mark it in the backend, if policies allow it."""
         self.rest.mark_notification_read(notification_id)
 
-    def _etag_of(self, path: str) -> str | None:
+    def etag_of(self, path: str) -> str | None:
+        """The ETag of one of the user's files; None where the storage does not tell."""
         try:
             return self.storage.info(path).etag
         except (NotFoundError, BackendError, UnreachableError):

@@ -37,6 +37,7 @@ from lora_tui.engine.marks import MarksWriter
 from lora_tui.engine.protocol import CACHE, KEYRING, Hello
 from lora_tui.engine.proving import Proofs
 from lora_tui.engine.serving import ServersWriter
+from lora_tui.engine.serving_requests import ServingRequests
 from lora_tui.engine.trying import Trials
 from lora_tui.engine.weights import analyse_downloads
 from lora_tui.errors import (
@@ -107,6 +108,9 @@ class Requests:
         if profile is not None and owner is not None:
             with suppress(LoraTuiError):  # the screens show the last copy
                 self._servers.refresh_copy()
+        self._serving = ServingRequests(
+            self._require_profile, self._require_user, self._cache, self._online
+        )
         self._settings = ChangedSettings(paths.config_file, self._take_settings)
         self._closed = False
         calls: tuple[Callable[..., Any], ...] = (
@@ -133,6 +137,7 @@ class Requests:
             *self._proofs.calls,
             *self._trials.calls,
             *self._servers.calls,
+            *self._serving.calls,
         )
         self._calls: Mapping[str, Callable[..., Any]] = {call.__name__: call for call in calls}
 
@@ -155,6 +160,7 @@ class Requests:
         self._marks.stop()
         self._proofs.stop()
         self._trials.stop()
+        self._serving.stop()
         self._suggestions.stop()
         if self._live is not None:
             self._live.stop()
@@ -336,6 +342,11 @@ class Requests:
         if self._profile is None:
             raise NotConfiguredError("No project is configured yet")
         return self._profile
+
+    def _require_user(self) -> str:
+        if self._owner is None:
+            raise NotConfiguredError("Nobody has signed in yet")
+        return self._owner.user_id
 
     def _require_harvest(self) -> BackgroundHarvest:
         if self._harvest is None:

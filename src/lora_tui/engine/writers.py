@@ -38,6 +38,33 @@ class HarvestState(NamedTuple):
     """Why it ended, if it failed."""
 
 
+class CommandToConfirm(NamedTuple):
+    """A command that runs on another machine only after the user has seen it."""
+
+    command: str
+
+
+class ServerLine(NamedTuple):
+    """One server of the profile, for a menu."""
+
+    name: str
+    kind: str
+    """A `ServerKind`; empty where it was never asked."""
+    note: str
+    """Its base model, or why it does not answer: what it said when it was last asked."""
+
+
+class LoadedText(NamedTuple):
+    """What loading has led to."""
+
+    clear: bool
+    """Whether it is loaded and changes the answers."""
+    lines: tuple[str, ...]
+    """Sentences."""
+    commands: str
+    """Shell commands that start llama-server with it; empty where it is loaded."""
+
+
 class EngineReport(NamedTuple):
     """What the screen shows of the engine."""
 
@@ -265,6 +292,30 @@ class Writers:
         from lora_tui.reports.exports import write_new_file
 
         return write_new_file(self._downloads_dir, name, text)
+
+    # Servers ------------------------------------------------------------------------------------
+
+    def list_servers(self) -> list[ServerLine]:
+        """The servers of the profile, with what is known of them. No network. ConfigError."""
+        return [ServerLine(*line) for line in self._ask("list_servers")]
+
+    def load_model(
+        self, model_id: str, server: str, *, confirmed: bool = False
+    ) -> LoadedText | CommandToConfirm:
+        """Deliver a model to a server, load it, and prove its effect.
+
+        Without `confirmed` the answer may be a command that would run on the server's machine: show
+        it, then ask again. Raises UsageError, UnreachableError, BackendError with the server's own
+        words, and what a download raises.
+        """
+        answer = self._ask("load_model", model_id=model_id, server=server, confirmed=confirmed)
+        if "confirm" in answer:
+            return CommandToConfirm(str(answer["confirm"]))
+        return LoadedText(bool(answer["clear"]), tuple(answer["lines"]), str(answer["commands"]))
+
+    def unload_model(self, model_id: str, server: str) -> None:
+        """Unload it. Raises NotFoundError where the server does not have it, UnreachableError."""
+        self._ask("unload_model", model_id=model_id, server=server)
 
     # The account --------------------------------------------------------------------------------
 

@@ -16,6 +16,7 @@ from lora_tui.domain import Model
 from lora_tui.errors import IntegrityError
 from lora_tui.files import read_regular_file, remove_abandoned_files
 from lora_tui.json_values import integer
+from lora_tui.locks.file_lock import locked_directory
 from lora_tui.text import terminal_safe
 from lora_tui.transfers.model_directory import (
     MANIFEST,
@@ -340,12 +341,14 @@ def _unrecorded(directory: Path) -> Iterator[LocalFile]:
             yield LocalFile(path.name, FileState.UNRECORDED, size, checked=Checked.STRUCTURE)
 
 
-def remove(directory: Path) -> int:
+def remove(directory: Path, check_unused: Callable[[Path], None] = lambda _directory: None) -> int:
     """Remove the recorded files, partial downloads, the record, and the directory if it is empty
     then; returns the number of files.
 
-    Raises DiskError, also if a file is being downloaded.
+    `check_unused` raises for a directory that a server has loaded. Raises DiskError, also if a file
+    is being downloaded.
     """
+    check_unused(directory)
     with translate_write_errors(directory / MANIFEST):
         check_record(directory)
     record = read_record(directory)
@@ -355,11 +358,13 @@ def remove(directory: Path) -> int:
         begun = partial_downloads(directory)
         for name in dict.fromkeys([*names, *expected_files(record), *begun]):
             discard_part(directory / name)
-        for name in [*names, MANIFEST]:
-            path = directory / name
-            if path.is_symlink() or path.is_file():
-                path.unlink()
-                count += 1
+        with locked_directory(directory):  # who hands it to a server takes this lock too
+            check_unused(directory)
+            for name in [*names, MANIFEST]:
+                path = directory / name
+                if path.is_symlink() or path.is_file():
+                    path.unlink()
+                    count += 1
         remove_abandoned_files(directory)
         if not directory.is_symlink() and not any(directory.iterdir()):
             directory.rmdir()

@@ -12,6 +12,7 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 
 from lora_tui.adapters.inspection import Adapter, read_local
+from lora_tui.adapters.served import served_adapter
 from lora_tui.adapters.weight_facts import WeightFacts, facts_from
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.downloaded import downloaded_to
@@ -23,7 +24,7 @@ from lora_tui.cache.transfer_queue import ACTIVE, transfers_of
 from lora_tui.cache.weights import get_weights
 from lora_tui.domain import Model
 from lora_tui.errors import LoraTuiError
-from lora_tui.library.served import find_directory, served_adapter
+from lora_tui.library.served import find_directory
 from lora_tui.opinion import Opinion, compare_with_rating
 from lora_tui.screens.chart_screen import CHART_ACTIONS, CHART_KEYS, Scrolled
 from lora_tui.screens.choose_files import ChooseFilesScreen
@@ -85,6 +86,11 @@ class ModelScreen(MetricsScreen):
             "serve",
             "Serve",
             tooltip="Show snippets that load it into vLLM, PEFT and others",
+        ),
+        bound(
+            *("model.load", "load", "Load"),
+            show=False,
+            tooltip="Load it onto a server and prove that it changes the answers, or unload it",
         ),
         bound(
             *("model.report", "report", "Report"),
@@ -199,7 +205,7 @@ class ModelScreen(MetricsScreen):
             return bool(self._model and any(file.sha256 for file in self._model.files))
         if action == "job":
             return bool(self._model and self._model.job)
-        if action in ("serve", "inspect", "report", "mark"):
+        if action in ("serve", "load", "inspect", "report", "mark"):
             return self._model is not None or parameters == ("keep",)
         return True
 
@@ -262,6 +268,13 @@ class ModelScreen(MetricsScreen):
             directory = find_directory(self.model_id, downloaded_to(self.db, self.model_id))
             served = served_adapter(self._model, directory)
             self.app.push_screen(SnippetsScreen(served, ascii_only=self.ascii_only))
+
+    def action_load(self) -> None:
+        """Choose a server to load it onto, or unload it there."""
+        from lora_tui.screens.load_model import choose_server
+
+        if self._model is not None:
+            choose_server(self, self.model_id, self._model.name)
 
     def action_report(self) -> None:
         """Choose how the report is written."""

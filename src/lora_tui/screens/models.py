@@ -130,7 +130,7 @@ class ModelsScreen(TableScreen):
         parameters: tuple[object, ...],
     ) -> bool | None:
         """Offer only actions that apply."""
-        if action in ("open", "download", "copy_id", "compare", "effect", "mark"):
+        if action in ("open", "download", "copy_id", "compare", "effect", "load", "mark"):
             return self._shown > 0 or parameters == ("keep",)
         if action == "preview":
             return self._body.has_room_for_preview
@@ -341,13 +341,19 @@ class ModelsScreen(TableScreen):
 
     def action_download(self) -> None:
         """Download the marked models after a confirmation, else the model under the cursor."""
-        model = self.rows.current
         if self.rows.marked:
             from lora_tui.screens.marked_models import download_marked
 
             download_marked(self, self.rows.marked)
-        elif model is not None:
+        elif (model := self.rows.current) is not None:
             self.lora.download(model.id, model.name)
+
+    def action_load(self) -> None:
+        """Choose a server for the model under the cursor, or unload it there."""
+        from lora_tui.screens.load_model import choose_server
+
+        if (model := self.rows.current) is not None:
+            choose_server(self, model.id, model.name)
 
     def action_mark(self, what: str) -> None:
         """See `own_marks.mark`: for the models marked in the list, else that under the cursor."""

@@ -48,6 +48,11 @@ MODEL_KEYS: Final[tuple[BindingType, ...]] = (
         show=False,
         tooltip="Show what a hyperparameter did over the models of the list",
     ),
+    bound(
+        *("models.load", "load", "Load"),
+        show=False,
+        tooltip="Load the model onto a server, or unload it",
+    ),
     bound("models.copy_id", "copy_id", "Copy id", show=False, tooltip="Copy the id of the model"),
     *MARK_KEYS,
 )

@@ -15,6 +15,7 @@ _VERBS: Final = {
     "copy_id": "copy the id of",
     "compare": "compare",
     "effect": "look at",
+    "load": "load",
 }
 """Actions on models of the list."""
 

@@ -43,13 +43,15 @@ def fetch_file(
     options: FetchOptions,
     verifying: Callable[[int], None],
     etag_of: Callable[[str], str | None] = lambda _path: None,
+    check_unused: Callable[[Path], None] = lambda _directory: None,
 ) -> FetchedFile:
     """Fetch one file to its target. `verifying` is called when all bytes have arrived.
 
     An existing file is kept if it is this version of the file; `etag_of` asks the storage for the
-    ETag of an object path. Raises what `fetch_bytes` raises, IntegrityError if the bytes are wrong
-    (the `.part` is removed then), DiskError if another file has the name or the directory belongs
-    to another model.
+    ETag of an object path. `check_unused` raises for a directory that a server has loaded; it is
+    called before anything is fetched, and again before the file gets its name. Raises what
+    `fetch_bytes` raises, IntegrityError if the bytes are wrong (the `.part` is removed then),
+    DiskError if another file has the name or the directory belongs to another model.
     """
     directory = row.target.parent
     with open_part(row.target) as part:
@@ -57,7 +59,7 @@ def fetch_file(
             part.check_ours()
         claim_directory(directory, model, force=row.force)
         try:
-            return _fetch_into(part, row, model, options, verifying, etag_of)
+            return _fetch_into(part, row, model, options, verifying, etag_of, check_unused)
         except BaseException:
             if part.is_empty():
                 part.discard()
@@ -73,6 +75,7 @@ def _fetch_into(
     options: FetchOptions,
     verifying: Callable[[int], None],
     etag_of: Callable[[str], str | None],
+    check_unused: Callable[[Path], None],
 ) -> FetchedFile:
     if _is_there(row.target):
         here = _existing_file(row, model, etag_of)
@@ -81,15 +84,19 @@ def _fetch_into(
             return here
         if not row.force:
             raise _conflict_error(row, model)
+    check_unused(row.target.parent)
     resumed = part.resume() is not None
     fetched, checked = _fetch_checked(part, row, options, verifying, etag_of, again=resumed)
     modified = os.fstat(part.descriptor).st_mtime_ns
     file = FetchedFile(fetched.size, fetched.sha256, modified, checked, fetched.etag)
     part.check_in_place()
-    _record(row, model, file)
-    if not row.force and _is_there(row.target):
-        raise _conflict_error(row, model)
-    part.move_to(row.target)
+
+    def place() -> None:
+        if not row.force and _is_there(row.target):
+            raise _conflict_error(row, model)
+        part.move_to(row.target)
+
+    _record(row, model, file, check_unused, place)
     return file
 
 
@@ -116,7 +123,13 @@ def _fetch_checked(
     return _fetch_checked(part, row, options, verifying, etag_of, again=False)
 
 
-def _record(row: Transfer, model: Model, file: FetchedFile) -> None:
+def _record(
+    row: Transfer,
+    model: Model,
+    file: FetchedFile,
+    check: Callable[[Path], None] = lambda _directory: None,
+    place: Callable[[], None] = lambda: None,
+) -> None:
     record_file(
         row.target.parent,
         model,
@@ -127,6 +140,8 @@ def _record(row: Transfer, model: Model, file: FetchedFile) -> None:
         checked=file.checked,
         etag=file.etag,
         force=row.force,
+        check=check,
+        place=place,
     )
 
 

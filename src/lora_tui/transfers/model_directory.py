@@ -11,7 +11,7 @@ files                 name on this disk → what was fetched: sha256, size, obje
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from os.path import lexists
 from pathlib import Path
@@ -49,7 +49,7 @@ def model_directory(model: Model, downloads: Path, *, replace: bool = False) -> 
     if usable:
         return max(usable, key=lambda path: (len(_files(path)), path.name == names[0]))
     if there:
-        names = [f"{name}-{_version_mark(model)}" for name in names]
+        names = [f"{name}-{version_mark(model)}" for name in names]
     named = [downloads / name for name in names]
     return next((path for path in named if _is_free(path, model)), named[-1])
 
@@ -163,12 +163,17 @@ def record_file(
     checked: Checked,
     etag: str | None,
     force: bool = False,
+    check: Callable[[Path], None] = lambda _directory: None,
+    place: Callable[[], None] = lambda: None,
 ) -> None:
-    """Record a file. Call it before the file gets its name: then a crash in between is harmless.
+    """Record a file, then call `place`, which gives it its name: a crash in between is harmless.
 
-    Raises DiskError, also if another model has claimed the directory meanwhile (unless `force`).
+    `check` is called first; all three under the directory's lock, which who hands the directory to
+    a server takes too. Raises DiskError, also if another model has claimed the directory meanwhile
+    (unless `force`), and what `check` and `place` raise.
     """
     with translate_write_errors(directory / MANIFEST), locked_directory(directory):
+        check(directory)
         if not force:
             check_directory(directory, model)
         files = dict(recorded_files(record_of(directory, model.id)))
@@ -181,6 +186,7 @@ def record_file(
             "updated_at": _moment_of(model),
         }
         _write(directory, model, files)
+        place()
 
 
 def is_this_version(entry: Mapping[str, Any], record: Mapping[str, Any], model: Model) -> bool:
@@ -208,8 +214,13 @@ def _named_by(downloads: Path, ending: str) -> Iterator[Path]:
                 yield path
 
 
-def _version_mark(model: Model) -> str:
-    checksums = sorted(f"{file.name} {file.sha256}" for file in model.files)
+def version_mark(model: Model, stamps: Mapping[str, str] | None = None) -> str:
+    """Six hexadecimal digits that tell this version of the files from others.
+
+    `stamps`: name → what tells the bytes of a file whose checksum the project does not know.
+    """
+    known = stamps or {}
+    checksums = sorted(f"{file.name} {file.sha256 or known.get(file.name)}" for file in model.files)
     return hashlib.sha256("\n".join(checksums).encode(errors="surrogatepass")).hexdigest()[:6]
 
 

@@ -67,6 +67,8 @@ class RunnerOptions:
     """The maximum for one file."""
     limit: RateLimit | None = None
     stall_seconds: float = 20.0
+    check_unused: Callable[[Path], None] = lambda _directory: None
+    """Raises for a directory that a server has loaded, as `deployments/holders.py` does."""
 
 
 class Runner:
@@ -326,6 +328,7 @@ class Runner:
                 options,
                 lambda size: report(TransferState.VERIFYING, done=size, total=size),
                 self._tools.etag_of,
+                self._tools.check_unused,
             )
             # MODELS too: the list marks a model that is complete
             with transaction(db, Topic.TRANSFERS, Topic.MODELS):
