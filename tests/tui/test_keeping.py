@@ -145,6 +145,9 @@ async def test_archived_models_are_marked_in_the_list_and_come_out_again(
         await pilot.press("space", "down", "space")  # two marked models
         await choose(pilot, "arch")
         await until(pilot, lambda: screen_text(app).count("(archived)") == 2)
+        await pilot.press("v")  # as cards
+        await until(pilot, lambda: screen_text(app).count(" archived") == 2)
+        await pilot.press("v")
         await choose(pilot, "takeout")
         await until(pilot, lambda: "(archived)" not in screen_text(app))
 

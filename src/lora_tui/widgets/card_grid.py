@@ -100,8 +100,8 @@ def _wrapped_name(
 
 
 def _signs(model: ModelSummary, context: CardContext, is_marked: bool) -> list[Span]:
-    """The signs at the right of the name: favorite, downloaded, marked."""
-    signs: list[Span] = []
+    """The signs at the right of the name: archived, favorite, downloaded, marked."""
+    signs: list[Span] = [(" archived", "muted")] if model.status == "archived" else []
     if model.favorite:
         signs.append((f" {favorite_sign(ascii_only=context.ascii_only)}", "name"))
     if model.downloaded:
