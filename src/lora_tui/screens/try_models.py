@@ -34,18 +34,20 @@ from lora_tui.domain.answers import (
 from lora_tui.domain.servers import Vote
 from lora_tui.errors import LoraTuiError
 from lora_tui.screens.server_menu import ServerLine, ServerMenu
+from lora_tui.screens.try_keys import TRY_KEYS
 from lora_tui.serving import tally, transcript
 from lora_tui.serving.contestants import Choice, choices_on
 from lora_tui.serving.prompts import Prompt, prompt_of, read_prompts
 from lora_tui.tui.base_screen import CacheScreen
 from lora_tui.widgets.answer_column import LEAST_WIDTH, AnswerColumn
-from lora_tui.widgets.bindings import bound, key_of
+from lora_tui.widgets.bindings import key_of
 from lora_tui.widgets.cells import normalize_width
 from lora_tui.widgets.prompt_line import PromptLine
 from lora_tui.widgets.screen_bars import KeyBar, StatusBar, TitleBar
 from lora_tui.widgets.states import StatePanel
 
 _FILE_SIGN: Final = "@"
+_SETTINGS: Final = Settings()
 _SHOWN: Final = frozenset({Topic.SERVERS, Topic.MODELS})
 
 
@@ -57,42 +59,7 @@ class TryScreen(CacheScreen):
         " names are hidden until you have chosen the best answer, and your choices are counted."
     )
     CSS_PATH = ["try_models.tcss"]  # noqa: RUF012 - Textual's own
-    BINDINGS: ClassVar[list[BindingType]] = [
-        bound("screen.back", "back", "Back"),
-        bound("try.ask", "ask", "Prompt", tooltip="Type a prompt, or change this one"),
-        bound(
-            *("try.choose_1", "choose(1)", "Best"),
-            key_display="1-7",
-            tooltip="This answer is the best",
-        ),
-        *(
-            bound(f"try.choose_{n}", f"choose({n})", f"Answer {LETTERS[n - 1]} is best", show=False)
-            for n in range(2, MOST_MODELS + 1)
-        ),
-        bound("try.tie", "choose(0)", "Tie", tooltip="None is better than the others"),
-        bound("try.skip", "skip", "Names", tooltip="Show the names without a choice"),
-        bound("try.blind", "blind", "Blind", tooltip="Hide the names until you choose, or not"),
-        bound("try.next", "next", "Next", tooltip="Ask the next prompt of the file"),
-        bound("try.server", "server", "Server", tooltip="Choose the server that is asked"),
-        bound("try.right", "page(1)", "Right", show=False, tooltip="Show the columns at the right"),
-        bound("try.left", "page(-1)", "Left", show=False, tooltip="Show the columns at the left"),
-        bound(
-            *("try.markdown", "export('md')", "Export"),
-            tooltip="Write the prompts and answers so far as Markdown",
-        ),
-        bound(
-            *("try.jsonl", "export('jsonl')", "JSONL"),
-            show=False,
-            tooltip="Write the prompts and answers so far as JSONL, for programs",
-        ),
-        bound("try.copy", "copy", "Copy", show=False, tooltip="Copy them as Markdown"),
-        bound("scroll.down", "scroll(1)", "Down", show=False),
-        bound("scroll.up", "scroll(-1)", "Up", show=False),
-        bound("scroll.page_down", "scroll_page(1)", "Next page", show=False),
-        bound("scroll.page_up", "scroll_page(-1)", "Previous page", show=False),
-        bound("scroll.top", "scroll_to(False)", "To the top", show=False),
-        bound("scroll.bottom", "scroll_to(True)", "To the bottom", show=False),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = [*TRY_KEYS]
 
     def __init__(self, model_ids: Sequence[str]) -> None:
         """`model_ids`: none for what the server has loaded."""
@@ -100,7 +67,6 @@ class TryScreen(CacheScreen):
         self.model_ids = tuple(model_ids)
         self._server = ""
         self._choices: list[Choice] = []
-        self._settings = Settings()
         self._blind = False
         """Whether the names of the next prompt are hidden."""
         self._hidden = False
@@ -228,7 +194,7 @@ class TryScreen(CacheScreen):
         typed = self.query_one(PromptLine).prompt
         if self._trial:
             self.notify(f"They still answer: {key_of(self.app, 'screen.back')} stops them")
-        elif typed.startswith(_FILE_SIGN) and len(typed) > 1:
+        elif typed[1:] and typed.startswith(_FILE_SIGN):
             read = partial(read_prompts, Path(typed[1:].strip()).expanduser())
             self.start(read, self._take_file, name="prompts", exclusive="prompts")
         else:
@@ -314,8 +280,8 @@ class TryScreen(CacheScreen):
 
     def action_copy(self) -> None:
         """Copy the transcript as Markdown."""
-        rounds = self._told_rounds
-        self.copy_made(lambda _: transcript.as_markdown(rounds), what="Answers as Markdown")
+        text = transcript.as_markdown(self._told_rounds)
+        self.copy_made(lambda _: text, what="Answers as Markdown")
 
     def action_scroll(self, lines: int) -> None:
         """Scroll all columns."""
@@ -364,7 +330,7 @@ class TryScreen(CacheScreen):
             self._server,
             tuple(self._asked),
             [(message.role, message.content) for message in prompt.messages],
-            self._settings,
+            _SETTINGS,
         )
         self.start(ask, partial(self._end, trial), failed=partial(self._fail, trial), name="trial")
 
@@ -379,9 +345,8 @@ class TryScreen(CacheScreen):
             return
         self._trial, self._answers = "", list(answers)
         asked, answered = tuple(self._asked), tuple(answers)
-        self._rounds.append(Round(self._prompt.text, self._server, asked, answered, self._settings))
-        if self._hidden and not self._can_choose:
-            self._hidden = False  # there is nothing to choose: the errors say more
+        self._rounds.append(Round(self._prompt.text, self._server, asked, answered, _SETTINGS))
+        self._hidden = self._hidden and self._can_choose  # else the errors say more
         self._draw()
 
     def _fail(self, trial: str, error: LoraTuiError) -> None:
