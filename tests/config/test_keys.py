@@ -125,6 +125,7 @@ def test_every_binding_can_be_moved_and_its_place_is_checked_for_conflicts() -> 
         "column_picker": ("the column menu",),
         "try_models": ("Try",),
         "server_menu": ("the servers to try",),
+        "servers": ("the servers",),
         "prompt_line": ("the prompt",),
         "settings": ("the settings",),
         "filters": ("the filters",),
