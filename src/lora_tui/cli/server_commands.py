@@ -71,7 +71,7 @@ SERVER_COMMANDS = (
                     ("servers add gpu-1 http://gpu-1:8000", "what runs there is asked"),
                     ("servers add gpu-1 https://gpu.example --key -", "with a key, asked for"),
                     (
-                        "servers add gpu-1 http://gpu-1:8000 --local /mnt/models --remote /models",
+                        "servers add gpu-1 http://gpu-1:8000 --local /mnt/lora --remote /lora",
                         "a shared directory, and its path there",
                     ),
                     (
