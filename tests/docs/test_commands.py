@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from lora_tui.sandbox import Sandbox
+from lora_tui.sandbox.vllm import LLAMA_8B, VllmStandIn
 from tests.docs.documents import ROOT, USER_DOCUMENTS, Block, blocks, name
 from tests.seeded import short_curves
 
@@ -46,11 +47,19 @@ def synced(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def models(sandbox: Sandbox, synced: Path) -> tuple[str, str]:
-    """Two models by the beginnings of their ids."""
+    """Two models that the server of `gpu` loads, by the beginnings of their ids."""
     settings = environment(sandbox, synced.parent)
-    listed = json.loads(typed(["list", "--json", "--sort", "quality"], settings))
+    fits = ["--where", "base_model ~ llama", "--sort", "quality"]
+    listed = json.loads(typed(["list", "--json", *fits], settings))
     first, second, *_ = listed["data"]["models"]
     return first["id"][:8], second["id"][:8]
+
+
+@pytest.fixture
+def gpu() -> Iterator[VllmStandIn]:
+    """The server that the documents call gpu-1."""
+    with VllmStandIn.start(base=LLAMA_8B, max_lora_rank=64, max_loras=2) as running:
+        yield running
 
 
 def typed(words: list[str], settings: Mapping[str, str]) -> bytes:
@@ -63,7 +72,12 @@ def typed(words: list[str], settings: Mapping[str, str]) -> bytes:
 
 @pytest.mark.parametrize("document", WITH_COMMANDS, ids=name)
 def test_a_reader_who_types_all_of_it_meets_no_error(
-    document: Path, sandbox: Sandbox, synced: Path, models: tuple[str, str], tmp_path: Path
+    document: Path,
+    sandbox: Sandbox,
+    synced: Path,
+    models: tuple[str, str],
+    gpu: VllmStandIn,
+    tmp_path: Path,
 ) -> None:
     shutil.copytree(synced, tmp_path / "home")
     settings = environment(sandbox, tmp_path)
@@ -73,6 +87,7 @@ def test_a_reader_who_types_all_of_it_meets_no_error(
     fill_in = {
         "https://your-project.supabase.co": sandbox.url,
         "https://api.runpod.ai/v2/your-endpoint": sandbox.gpu_url,
+        "http://gpu-1:8000": gpu.url,
         "sb_publishable_YOUR_KEY": sandbox.anon_key,
         "sb_secret_YOUR_KEY": sandbox.service_key,
         "rpa_YOUR_KEY": sandbox.gpu_key,
