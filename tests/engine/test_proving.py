@@ -14,6 +14,7 @@ import pytest
 from lora_tui.cache.connection import open_existing
 from lora_tui.cache.served import get_served
 from lora_tui.config.load import load_profile
+from lora_tui.config.table import Profile
 from lora_tui.deployments.record import open_deployments, owner_key
 from lora_tui.domain.servers import Loaded
 from lora_tui.engine.proving import Proofs
@@ -43,7 +44,7 @@ class World:
         self.model_id = run("list", "--json").data["models"][0]["id"]
         self.told: list[tuple[str, Any]] = []
         self.proofs = Proofs(
-            self.profile, self.owner, self.cache, lambda *event: self.told.append(event),
+            lambda: self.profile, self.owner, self.cache, lambda *event: self.told.append(event),
             read_header=lambda _: 1 / 0,  # type: ignore[arg-type,return-value]
         )  # fmt: skip
         owner = owner_key(self.profile, self.owner.user_id)
@@ -129,7 +130,11 @@ def test_a_cancelled_proof_keeps_nothing_and_the_next_one_may_begin(
 
 
 def test_offline_and_without_an_account_nobody_is_asked(world: World, client: FakeClient) -> None:
-    for profile, kind in ((world.profile, UnreachableError), (None, NotConfiguredError)):
+    def unset() -> Profile:
+        raise NotConfiguredError("No project is configured yet")
+
+    cases = ((lambda: world.profile, UnreachableError), (unset, NotConfiguredError))
+    for profile, kind in cases:
         proofs = Proofs(profile, world.owner, world.cache, lambda *_: None, read_header=None)
         with pytest.raises(kind):
             proofs.prove_model(model_id=world.model_id, server="gpu-1")

@@ -14,8 +14,9 @@ from lora_tui.config.load import load_profile
 from lora_tui.config.table import Profile
 from lora_tui.domain.answers import Answer, Contestant, Progress, Settings
 from lora_tui.engine import trying
+from lora_tui.engine.requests import Requests
 from lora_tui.engine.trying import Trials
-from lora_tui.errors import LoraTuiError, UnreachableError
+from lora_tui.errors import LoraTuiError, NotFoundError, UnreachableError
 from lora_tui.serving import connect
 from lora_tui.serving.client import Message, Piece
 from tests.engine.in_process import in_process_writers
@@ -81,7 +82,7 @@ class Application:
         owner = Owner("https://x.example", "user")
 
         def work(_hello: object, tell: Any) -> Any:
-            self.trials = Trials(profile, owner, tell, is_offline=is_offline)
+            self.trials = Trials(lambda: profile, owner, tell, is_offline=is_offline)
             calls = {call.__name__: call for call in self.trials.calls}
 
             class Work:
@@ -206,3 +207,26 @@ def test_the_end_of_the_engine_ends_what_it_asks(application: Application, talke
     assert not thread.is_alive()
     assert talker.closed.is_set()
     assert not found or isinstance(found[0], LoraTuiError | Answer)
+
+
+def test_a_server_that_was_added_while_the_application_is_open_is_known(
+    profile: Profile, talker: Talker
+) -> None:
+    owner = Owner("https://x.example", "user")
+    requests = Requests(profile.paths, profile, owner, connect=None, tell=lambda *_: None)
+
+    def known(server: str) -> None:
+        """Proving and loading read the same profile."""
+        requests.call(
+            "note_vote",
+            {"server": server, "prompt": "Hi", "winner": "id", "contestants": ["base", "id"]},
+        )
+
+    with pytest.raises(NotFoundError, match="no server named 'new'"):
+        known("new")
+    with profile.paths.config_file.open("a") as file:
+        file.write('[profiles.default.servers.new]\nurl = "http://new:8000"\n')
+    known("new")
+    profile.paths.config_file.write_text("[not a table")  # half of an edit: the old ones stay
+    known("new")
+    requests.close()

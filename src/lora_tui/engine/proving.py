@@ -25,14 +25,16 @@ class Proofs:
 
     def __init__(
         self,
-        profile: Profile | None,
+        profile: Callable[[], Profile],
         owner: Owner | None,
         cache: Callable[[], AbstractContextManager[Connection]],
         tell: Callable[[str, Any], None],
         *,
         read_header: Callable[[str], Adapter] | None,
     ) -> None:
-        """`cache` opens the cache. `tell` sends an event: PROVING with how far a proof is.
+        """`profile` has the servers as they are now; `cache` opens the cache.
+
+        `tell` sends an event: PROVING with how far a proof is.
 
         `read_header` reads the header of a model's weights in the bucket; None offline.
         """
@@ -61,8 +63,9 @@ class Proofs:
         """Prove it and keep the result, which is returned as a sentence; see `Writers`."""
         from lora_tui.serving.prove import Asking, prove_on  # late: most sessions prove nothing
 
-        if self._profile is None or self._owner is None:
+        if self._owner is None:
             raise NotConfiguredError("Nobody has signed in yet")
+        profile = self._profile()
         read_header = self._read_header
         if read_header is None:
             raise UnreachableError(
@@ -80,10 +83,10 @@ class Proofs:
         try:
             with self._cache() as db:
                 proof = prove_on(
-                    self._profile,
+                    profile,
                     server,
                     require_model(db, model_id),
-                    owner=owner_key(self._profile, self._owner.user_id),
+                    owner=owner_key(profile, self._owner.user_id),
                     db=db,
                     asking=Asking(
                         read_header=lambda: read_header(model_id),

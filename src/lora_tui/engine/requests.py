@@ -100,10 +100,10 @@ class Requests:
         if profile is not None and owner is not None:
             self._marks.watch()
         header = (lambda model_id: self._online().read_adapter(model_id)) if connect else None
-        self._proofs = Proofs(profile, owner, self._cache, tell, read_header=header)
-        self._trials = Trials(profile, owner, tell, is_offline=connect is None)
+        self._proofs = Proofs(self._require_profile, owner, self._cache, tell, read_header=header)
+        self._trials = Trials(self._require_profile, owner, tell, is_offline=connect is None)
         self._servers = ServersWriter(
-            paths, profile, owner, self._cache, is_offline=connect is None
+            self._require_profile, owner, self._cache, is_offline=connect is None
         )
         if profile is not None and owner is not None:
             with suppress(LoraTuiError):  # the screens show the last copy
@@ -333,9 +333,12 @@ class Requests:
         file = self._paths.config_file
         if self._live is not None:
             self._live.use_interval(load_preferences(file).live_interval)
-        if self._alerts is not None and self._profile is not None and not self._profile.identity:
+        if self._profile is not None and not self._profile.identity:
             profile = load_profile(name=self._profile.name, config_file=file)
-            if profile.key == self._profile.key:  # else it names another project by now
+            if profile.key != self._profile.key:  # it names another project by now
+                return
+            self._profile = self._profile._replace(servers=profile.servers)
+            if self._alerts is not None:
                 self._alerts.use(profile)
 
     def _require_profile(self) -> Profile:

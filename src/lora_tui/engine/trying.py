@@ -58,12 +58,13 @@ class Trials:
 
     def __init__(
         self,
-        profile: Profile | None,
+        profile: Callable[[], Profile],
         owner: Owner | None,
         tell: Callable[[str, Any], None],
         *,
         is_offline: bool,
     ) -> None:
+        """`profile` has the servers as they are now; it raises NotConfiguredError."""
         self._profile, self._owner, self._tell = profile, owner, tell
         self._is_offline = is_offline
         self._lock = threading.Lock()
@@ -98,7 +99,7 @@ class Trials:
             raise UnreachableError(
                 "This needs the network, and --offline was given", remedy="start without --offline"
             )
-        profile = self._require_profile()
+        profile = self._profile()
         find_server(profile, server)
         asked = [Contestant(*one) for one in contestants]
         one = _Trial(len(asked))
@@ -132,7 +133,7 @@ class Trials:
         self, *, server: str, prompt: str, winner: str, contestants: Sequence[str]
     ) -> None:
         """Keep a blind choice."""
-        profile = self._require_profile()
+        profile = self._profile()
         url = find_server(profile, server).url
         at = clock.timestamp_text(clock.now())
         vote = Vote(self._key(), server, url, at, prompt, winner, tuple(contestants))
@@ -141,7 +142,7 @@ class Trials:
 
     def votes(self) -> list[list[Any]]:
         """All blind choices of this account."""
-        profile = self._require_profile()
+        profile = self._profile()
         if not is_recorded(profile.paths):
             return []
         with open_deployments(profile.paths) as deployments:
@@ -218,15 +219,10 @@ class Trials:
                 trial.has_ended = True
                 trial.changed.notify_all()
 
-    def _require_profile(self) -> Profile:
-        if self._profile is None:
-            raise NotConfiguredError("No project is configured yet")
-        return self._profile
-
     def _key(self) -> str:
         if self._owner is None:
             raise NotConfiguredError("Nobody has signed in yet")
-        return owner_key(self._require_profile(), self._owner.user_id)
+        return owner_key(self._profile(), self._owner.user_id)
 
 
 def _ended(answer: Answer) -> Answer:
