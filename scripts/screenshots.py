@@ -25,7 +25,7 @@ from lora_tui.config.paths import find_paths
 from lora_tui.config.shown import Settings
 from lora_tui.config.table import Preferences, Profile
 from lora_tui.domain.answers import Answer, Progress
-from lora_tui.domain.servers import Loaded, ServedName, ServerState
+from lora_tui.domain.servers import Loaded, Proof, ServedName, ServerState, Verdict
 from lora_tui.engine.online import OnlineWriters
 from lora_tui.engine.writers import Writers
 from lora_tui.sandbox import Sandbox
@@ -41,6 +41,10 @@ _NOW: Final = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 
 
 _SERVER: Final = "http://gpu-1:8000"
+_SERVED_AS: Final = (
+    "customer-support-emails-2026-11-21-cf3420a2-a11fde",
+    "legal-clause-review-2026-11-19-1ba3600c-6dfecd",
+)
 _PROMPT: Final = "My invoice from May is wrong. What now?"
 _ANSWERS: Final = (
     "I'm sorry to hear that your invoice is wrong. Here are some steps that you can take:\n\n"
@@ -76,6 +80,7 @@ _PICTURES: Final = (
     Picture("compare", (*["space"] * 4, "c", "right", "shift+right", "shift+right"), 132, 34),
     Picture("leaderboard", ("O",), 120, 30),
     Picture("effect", ("e",), 120, 36),
+    Picture("servers", ("H",), 100, 16),
     Picture("try", ("space", "space", "exclamation_mark"), 120, 36),
     Picture("jobs", ("w",), 120, 24),
     Picture("notifications", ("n",)),
@@ -106,7 +111,7 @@ def main(wanted: Sequence[str]) -> int:
         ):
             online.sync()
             for picture in _PICTURES:
-                if picture.name == "try":
+                if picture.name == "model":
                     _serve(online.cache_path)
                 if picture.name == "transfers":
                     _queue(online.cache_path)
@@ -132,6 +137,7 @@ async def _draw_with(picture: Picture, user_id: str, profile: Profile, writers: 
         harvest=BackgroundHarvest(profile, writers),
     )
     app.animation_level = "none"
+    writers.refresh_servers = list  # type: ignore[method-assign]
     if picture.name == "try":
         writers.try_models = _answer  # type: ignore[method-assign]
     async with app.run_test(size=(picture.width, picture.height)) as pilot:
@@ -145,18 +151,28 @@ async def _draw_with(picture: Picture, user_id: str, profile: Profile, writers: 
 
 
 def _serve(cache_path: Path) -> None:
-    """A server that has loaded the first two models of the list."""
+    """A server that has loaded the first two models of the list and changes its answers with them,
+    and one that does not answer."""
     at = clock.timestamp_text(_NOW)
     with closing(open_cache(cache_path)) as db, transaction(db):
         rows = db.execute("SELECT id, name FROM models ORDER BY created_at DESC LIMIT 2").fetchall()
         loaded = [
-            Loaded("", "gpu-1", _SERVER, name, model_id, name, "1", "", "", at)
-            for model_id, name in rows
+            Loaded("", "gpu-1", _SERVER, served_as, model_id, name, "1", "", "", at)
+            for (model_id, name), served_as in zip(rows, _SERVED_AS, strict=True)
         ]
+        proofs = [
+            Proof("", one.model_id, "gpu-1", _SERVER, one.name, "1", Verdict.EFFECT, difference,
+                  0.0028, 8, 322, proved_at=at)
+            for one, difference in zip(loaded, (0.37, 0.29), strict=True)
+        ]  # fmt: skip
         listed = tuple(ServedName(one.name) for one in loaded)
         base = "meta-llama/Llama-3.1-8B-Instruct"
-        put_served(db, loaded, [])
-        put_server_state(db, ServerState("gpu-1", _SERVER, "vllm", at, True, "", base, "", listed))
+        put_served(db, loaded, proofs)
+        for state in (
+            ServerState("gpu-1", _SERVER, "vllm", at, True, "", base, "0.32.0", listed),
+            ServerState("desk", "http://desk.lan:8080", "llama.cpp", at, False, "No connection"),
+        ):
+            put_server_state(db, state)
 
 
 def _answer(*_: object) -> list[Answer]:
