@@ -7,7 +7,10 @@ import json
 import os
 import shutil
 import struct
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -16,13 +19,21 @@ from typing import Any
 import httpx
 import pytest
 
+from lora_tui import clock
 from lora_tui.account import sessions
 from lora_tui.config.load import load_profile
 from lora_tui.deployments.record import open_deployments, record_path
-from lora_tui.domain.servers import Loaded, ServerKind
+from lora_tui.domain.servers import Loaded, ServerKind, ServerState
 from lora_tui.engine.online import OnlineWriters
 from lora_tui.engine.requests import Requests
-from lora_tui.errors import BackendError, NotFoundError, UnreachableError
+from lora_tui.errors import (
+    BackendError,
+    ConflictError,
+    LoraTuiError,
+    NotFoundError,
+    TooLargeAnswerError,
+    UnreachableError,
+)
 from lora_tui.sandbox import Sandbox
 from lora_tui.sandbox.vllm import VllmStandIn
 from lora_tui.sandbox.vllm.base_model import LLAMA_8B
@@ -40,7 +51,16 @@ class Server(FakeClient):
     error: BaseException | None = None
     loads = True
 
+    taken_meanwhile = False
+    """Somebody else's adapter gets the name between our look at the list and our question."""
+
+    def state(self) -> ServerState:
+        return super().state()._replace(asked_at=clock.timestamp_text(clock.now()))
+
     def load(self, name: str, path: str) -> None:
+        if self.taken_meanwhile:
+            self.adapters[name], self.paths[name] = lambda numbers: numbers, "/srv/other"
+            raise ConflictError("already loaded")
         if self.loads:
             self.adapters[name] = lambda numbers: [number - 1 for number in numbers]
             self.paths[name] = path
@@ -593,3 +613,132 @@ def test_a_server_that_is_not_known_or_does_not_answer_is_told(
     add("http://127.0.0.1:9", kind="vllm")
     assert run("load", model["id"], "--to", "gpu").code == 5
     assert recorded() == []
+
+
+def test_a_name_that_somebody_else_was_faster_to_take_is_not_noted_as_ours(
+    fake: Server, model: dict[str, Any], run: Run
+) -> None:
+    fake.taken_meanwhile = True
+
+    ran = run("load", model["id"], "--to", "gpu", "--as", "support", "--json")
+
+    assert ran.code == 2
+    assert "another adapter of this name" in ran.error["error"]
+    assert recorded() == []
+
+
+def test_a_name_whose_earlier_load_is_not_known_to_have_ended_is_not_given_again(
+    fake: Server, model: dict[str, Any], run: Run, change: Callable[..., None]
+) -> None:
+    fake.error, fake.loads = UnreachableError("Timed out"), False
+    run("load", model["id"], "--to", "gpu", "--as", "support")
+    (before,) = recorded()
+    change(model, CONFIG, b'{"peft_type": "LORA", "r": 8, "target_modules": ["q_proj"]}')
+    run("sync")
+    fake.error, fake.loads = None, True
+
+    ran = run("load", model["id"], "--to", "gpu", "--as", "support", "--json")
+
+    assert ran.code == 2
+    assert "may be loading another version under this name" in ran.error["error"]
+    assert recorded() == [before]
+
+
+@pytest.mark.parametrize("error", [TooLargeAnswerError("too large"), UnreachableError("504")])
+def test_an_answer_that_says_nothing_of_the_loading_leaves_the_files_protected(
+    fake: Server, model: dict[str, Any], run: Run, error: LoraTuiError
+) -> None:
+    fake.error, fake.loads = error, False
+
+    assert run("load", model["id"], "--to", "gpu").code == 5
+    assert len(recorded()) == 1
+
+
+def test_two_loads_of_one_model_at_once_are_one_load(
+    gpu: VllmStandIn, model: dict[str, Any], run: Run
+) -> None:
+    run("download", model["id"])
+    words = ("load", model["id"], "--to", "gpu", "--no-proof", "--json")
+
+    with ThreadPoolExecutor(2) as pool:
+        codes = list(pool.map(lambda _: load_code(words), range(2)))
+
+    assert codes == [0, 0]
+    assert len(gpu.loaded) == len(recorded()) == 1
+
+
+def test_all_servers_are_asked_to_unload_also_where_one_is_dead(
+    gpu: VllmStandIn, model: dict[str, Any], run: Run, signed_in: Path
+) -> None:
+    load(run, model)
+    (row,) = recorded()
+    with open_deployments(load_profile().paths) as deployments:
+        deployments.note_loaded(row._replace(server="dead", url="http://127.0.0.1:9"))
+    with signed_in.joinpath("config.toml").open("a") as file:
+        file.write('[profiles.default.servers.dead]\nurl = "http://127.0.0.1:9"\nkind = "vllm"\n')
+
+    ran = run("unload", model["id"], "--all", "--json")
+
+    assert ran.code == 7
+    assert [one["server"] for one in ran.data["unloaded"]] == ["gpu"]
+    assert "--forget" in ran.data["errors"][0]
+    assert [one.server for one in recorded()] == ["dead"]
+
+
+def test_a_server_under_two_names_has_nothing_under_the_other_either_after_unloading(
+    gpu: VllmStandIn, model: dict[str, Any], run: Run, signed_in: Path
+) -> None:
+    with signed_in.joinpath("config.toml").open("a") as file:
+        file.write(f'[profiles.default.servers.twin]\nurl = "{gpu.url}"\nkind = "vllm"\n')
+    load(run, model)
+    run("load", model["id"], "--to", "twin", "--no-proof")
+    assert len(recorded()) == 2
+
+    assert run("unload", model["id"], "--from", "gpu").code == 0
+
+    assert recorded() == []
+    assert run("show", model["id"], "--json").data["status"] == "stored"
+
+
+def test_a_server_with_models_gets_no_other_address_by_which_their_note_would_be_lost(
+    gpu: VllmStandIn, model: dict[str, Any], run: Run, add: Callable[..., None]
+) -> None:
+    load(run, model)
+    noted = recorded()
+    other = "http://127.0.0.1:9"
+
+    refused = run("servers", "add", "gpu", other, "--kind", "vllm", "--force", "--json")
+
+    assert refused.code == 2
+    assert "unload --all --from gpu" in refused.error["details"]
+    with VllmStandIn.start(base=LLAMA_8B, max_lora_rank=64) as moved:
+        add(moved.url, kind="vllm")  # by hand
+        ran = run("load", model["id"], "--to", "gpu", "--json")
+        assert ran.code == 2
+        assert "had another address" in ran.error["error"]
+        assert recorded() == noted
+        ran = run("unload", model["id"], "--from", "gpu", "--json")
+        assert ran.code == 3
+        assert "--forget" in ran.error["details"]
+
+
+def test_unloading_from_all_takes_the_status_back_that_a_restarted_server_left(
+    gpu: VllmStandIn, model: dict[str, Any], run: Run
+) -> None:
+    load(run, model)
+    gpu.forget_adapters()
+    with open_deployments(load_profile().paths) as deployments:
+        (row,) = recorded()
+        deployments.forget_loaded(row.owner, row.server, row.name)  # as `lora-tui servers` does
+    assert run("show", model["id"], "--json").data["status"] == "deployed"
+
+    assert run("unload", model["id"], "--all").code == 0
+
+    assert run("show", model["id"], "--json").data["status"] == "stored"
+
+
+def load_code(words: tuple[str, ...]) -> int:
+    """The exit code of the command in a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-m", "lora_tui", *words], capture_output=True, check=False
+    ).returncode

@@ -8,9 +8,9 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lora_tui.commands.context import Context, resolve
+from lora_tui.commands.context import Context, resolve, told
 from lora_tui.domain.servers import Loaded
-from lora_tui.errors import ExitCode, UsageError
+from lora_tui.errors import ExitCode, LoraTuiError, UsageError
 from lora_tui.secret import Secret
 from lora_tui.text import terminal_safe
 
@@ -55,7 +55,7 @@ def load_model(context: Context) -> ExitCode:
 
 def unload_model(context: Context) -> ExitCode:
     """Unload a model from a server, from all, or everything from one server."""
-    from lora_tui.engine.loading import forget_model, unload_model
+    from lora_tui.engine.loading import forget_model, note_unloaded, unload_model
     from lora_tui.serving.unload import still_loaded
 
     arguments, profile = context.arguments, context.profile
@@ -72,6 +72,7 @@ def unload_model(context: Context) -> ExitCode:
     if not arguments.forget:
         context.require_network()
     unloaded: list[Loaded] = []
+    failed: list[LoraTuiError] = []
     with loading_tools(context) as tools:
         model_id = resolve(tools.db, arguments.model).id if arguments.model else None
         if arguments.server:
@@ -79,25 +80,34 @@ def unload_model(context: Context) -> ExitCode:
         else:
             assert model_id is not None
             servers = sorted({row.server for row in still_loaded(model_id, tools)})
+            if not servers:  # a server that was started again has forgotten it; the project has not
+                note_unloaded(model_id, tools)
         for server in servers:
-            if arguments.forget:
-                unloaded += forget_model(server, model_id, tools)
-            else:
-                unloaded += unload_model(profile, server, model_id, tools)
+            try:
+                if arguments.forget:
+                    unloaded += forget_model(server, model_id, tools)
+                else:
+                    unloaded += unload_model(profile, server, model_id, tools)
+            except LoraTuiError as error:
+                if len(servers) == 1:
+                    raise
+                failed.append(error)
+    for one in failed:
+        context.say(told(one))
     if context.json:
         rows = [{"server": row.server, "name": row.name, "model_id": row.model_id}
                 for row in unloaded]  # fmt: skip
-        context.print_data({"unloaded": rows})
-        return ExitCode.OK
+        context.print_data({"unloaded": rows, "errors": [told(one) for one in failed]})
+        return ExitCode.PARTLY_FAILED if failed else ExitCode.OK
     for row in unloaded:
         what = "Forgot that" if arguments.forget else "Unloaded"
         shown = terminal_safe(row.model_name, limit=120)
         context.say(f"{what} {shown} from {row.server} ({row.name})."
                     if not arguments.forget else
                     f"{what} {row.server} has {shown} loaded ({row.name}).")  # fmt: skip
-    if not unloaded:
+    if not unloaded and not failed:
         context.say("Nothing was loaded.")
-    return ExitCode.OK
+    return ExitCode.PARTLY_FAILED if failed else ExitCode.OK
 
 
 @contextmanager
@@ -119,19 +129,29 @@ def loading_tools(context: Context) -> Iterator[Tools]:
 
         db = stack.enter_context(context.cache())
 
+        def proving(done: int, of: int) -> None:
+            if context.can_redraw and not context.json:
+                context.talk.rewrite_line(f"Asking: {done} of {of}")
+
         def fetch(online: OnlineWriters, model: Model, directory: Path) -> None:
             with Bars(context) as bars:
                 online.download(model.id, directory=directory, on_change=bars.update)
 
-        yield tools_of(
+        tools = tools_of(
             context.profile,
             context.cache_owner().user_id,
             db,
             SignedInProject(connect, db, fetch),
             say=context.say if not context.json else lambda _line: None,
             confirm=lambda command, script: _confirmed(context, command, script),
+            proving=proving,
             has_terminal=sys.stdin.isatty(),
         )
+        try:
+            yield tools
+        finally:
+            if context.can_redraw:
+                context.talk.rewrite_line("")
 
 
 def _confirmed(context: Context, command: str, script: Secret) -> bool:

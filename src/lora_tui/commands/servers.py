@@ -82,11 +82,13 @@ def add(context: Context) -> None:
         )
     server = _described(context, name, before)
     moved = before is not None and before.url != server.url
+    if before is not None and moved:
+        _require_unloaded(profile, before)
     key = _key(context, server)
     if key is not None:
         check_key(server, key.reveal(), "the key")
     known = key or server_key(profile._replace(servers={}) if moved else profile, server)
-    server, state = _find_out(context, server, known)
+    server, state = _find_out(context, server, known, before)
     values = _values(server)
     if moved or key is not None:
         values |= {"keyring": None, "key": None}
@@ -138,7 +140,8 @@ def remove(context: Context) -> None:
     if loaded:
         context.say(
             f"{formats.counted(len(loaded), 'model')} loaded there:"
-            " their files are protected no more."
+            " their files are protected no more. `lora-tui unload MODEL --all` takes back their"
+            " status in the project."
         )
 
 
@@ -179,6 +182,22 @@ def _loaded_on(profile: Profile, server: Server) -> list[Loaded]:
         return []
     with open_deployments(profile.paths) as deployments:
         return deployments.loaded(owner_key(profile, account.user_id), server=server.name)
+
+
+def _require_unloaded(profile: Profile, before: Server) -> None:
+    """What was loaded at the earlier address would be unprotected by the next load under its name.
+
+    Raises UsageError.
+    """
+    loaded = [one for one in _loaded_on(profile, before) if one.url == before.url]
+    if loaded:
+        names = formats.some_of([terminal_safe(one.model_name, limit=60) for one in loaded])
+        raise UsageError(
+            f"{before.name} has models loaded at its earlier address: {names}",
+            details=before.url,
+            remedy=f"unload them first: `lora-tui unload --all --from {before.name}`; with --forget"
+            " in addition where that server is gone",
+        )
 
 
 def _described(context: Context, name: str, before: Server | None) -> Server:
@@ -242,10 +261,12 @@ def _key(context: Context, server: Server) -> Secret | None:
 
 
 def _find_out(
-    context: Context, server: Server, key: Secret | None
+    context: Context, server: Server, key: Secret | None, before: Server | None
 ) -> tuple[Server, ServerState | None]:
     """The server with its kind, and what it said; None where it was not asked or said nothing."""
+    earlier = before.kind if before is not None and before.url == server.url else None
     if context.arguments.offline:
+        server = server._replace(kind=server.kind or earlier)
         if server.kind is None:
             raise UnreachableError(
                 "What runs there can't be asked, because --offline was given",
@@ -257,8 +278,10 @@ def _find_out(
     try:
         kind = find_kind(server, key)
     except LoraTuiError as error:
+        server = server._replace(kind=server.kind or earlier)
         if server.kind is None:
-            error.remedy = f"{error.remedy}; or say what runs there with `--kind`, to add it anyway"
+            if "--kind" not in (error.remedy or ""):
+                error.remedy = f"{error.remedy}; or say what runs there with `--kind`, to add it"
             raise
         context.say(f"It is added as {server.kind}, although it could not be asked: {told(error)}")
         return server, None

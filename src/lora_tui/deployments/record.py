@@ -77,6 +77,10 @@ class Deployments:
             (owner, server, name, loaded_at),
         )
 
+    def forget_everywhere(self, url: str, name: str) -> None:
+        """The server at this address has it no longer, whatever the server is called here."""
+        self._write("DELETE FROM loaded WHERE url = ? AND name = ?", (url, name))
+
     def loaded(self, owner: str, *, server: str | None = None) -> list[Loaded]:
         """What this account has loaded, by server and name."""
         sql = "SELECT * FROM loaded WHERE owner = ? AND (? IS NULL OR server = ?)"

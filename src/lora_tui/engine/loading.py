@@ -78,6 +78,7 @@ def tools_of(
     *,
     say: Callable[[str], None],
     confirm: Callable[[str, Secret], bool],
+    proving: Callable[[int, int], None] = lambda _done, _of: None,
     has_terminal: bool = False,
     check_stop: Callable[[], None] = lambda: None,
 ) -> Tools:
@@ -90,6 +91,7 @@ def tools_of(
         project=project,
         say=say,
         confirm=confirm,
+        proving=proving,
         has_terminal=has_terminal,
         check_stop=check_stop,
     )
@@ -151,8 +153,8 @@ def unload_model(profile: Profile, server: str, model_id: str | None, tools: Too
     found = find_server(profile, server)
     with closing(open_server(profile, server)) as client:
         unloaded = unload(model, found, client, tools)
-    for row in unloaded:
-        _note_unloaded(row, tools)
+    for one in dict.fromkeys(row.model_id for row in unloaded):
+        note_unloaded(one, tools)
     return unloaded
 
 
@@ -166,22 +168,23 @@ def forget_model(server: str, model_id: str | None, tools: Tools) -> list[Loaded
         ]
     for row in rows:
         forget(row, tools)
-        _note_unloaded(row, tools)
+    for one in dict.fromkeys(row.model_id for row in rows):
+        note_unloaded(one, tools)
     return rows
 
 
-def _fetch(online: OnlineWriters, model: Model, directory: Path) -> None:
-    online.download(model.id, directory=directory)
-
-
-def _note_unloaded(row: Loaded, tools: Tools) -> None:
+def note_unloaded(model_id: str, tools: Tools) -> None:
     """Take the status back in the project where no server has the model any more."""
-    if still_loaded(row.model_id, tools):
+    if still_loaded(model_id, tools):
         return
     try:
-        model = require_model(tools.db, row.model_id)
+        model = require_model(tools.db, model_id)
     except LoraTuiError:
         return  # it was deleted meanwhile
     said = tools.project.note_status(model, deployed=False)
     if said:
         tools.say(said)
+
+
+def _fetch(online: OnlineWriters, model: Model, directory: Path) -> None:
+    online.download(model.id, directory=directory)

@@ -26,6 +26,7 @@ from lora_tui.errors import (
     ConflictError,
     IntegrityError,
     LoraTuiError,
+    TooLargeAnswerError,
     UnreachableError,
     UsageError,
 )
@@ -42,11 +43,13 @@ from lora_tui.serving.delivery import (
 )
 from lora_tui.serving.prove import Asking, prove_model
 from lora_tui.serving.script import ScriptFile, delivery_script, run_script, summary
+from lora_tui.serving.survey import may_be_under_way
 from lora_tui.serving.tools import (
     LINK_SECONDS,
     LoadOptions,
     Outcome,
     Tools,
+    changing,
     copies_of,
     loaded_row,
     locked_place,
@@ -91,6 +94,7 @@ def load(
         return outcome
     refresh(client, tools)
     if options.proves:
+        tools.say("proving its effect")
         outcome = _prove(outcome, outcome.loaded, model, client, tools)
     said = tools.project.note_status(model, deployed=True)
     return outcome._replace(remarks=(*outcome.remarks, said)) if said else outcome
@@ -141,10 +145,15 @@ def _load(
         notes = tuple(
             f"An earlier version is loaded as {one.name}: `lora-tui unload` takes it away."
             for one in still_loaded(model.id, tools)
-            if one.server == server.name and one.name != name
+            if one.server == server.name and one.version not in ("", version.mark)
         )
-    row = loaded_row(tools, server, model, version, name, delivery)
-    with open_deployments(tools.paths) as deployments:
+    with changing(server, tools), open_deployments(tools.paths) as deployments:
+        # what it has, and what is noted, may have changed while the files were delivered
+        state = state_of(client, server, tools)
+        found = _already(model, version, server, state, name, existing, deployments, tools)
+        if found is not None:
+            return Outcome(found, was_there=True, remarks=notes)
+        row = loaded_row(tools, server, model, version, name, delivery)
         with locked_place(delivery.directory):
             deployments.note_loaded(row)
         if delivery.directory is not None and not is_intact(model, delivery.directory):
@@ -158,8 +167,9 @@ def _load(
         tools.say(f"asking {server.name} to load {name}")
         try:
             client.load(name, delivery.server_path)
-        except (UnreachableError, ConflictError, CancelledError) as error:
-            _look_what_happened(row, client, error)
+        except (UnreachableError, ConflictError, CancelledError, TooLargeAnswerError) as error:
+            _look_what_happened(row, client, error, deployments)
+            refresh_served(tools.db, tools.paths, tools.owner)
         except LoraTuiError as error:
             deployments.forget_loaded(row.owner, row.server, row.name)
             refresh_served(tools.db, tools.paths, tools.owner)
@@ -177,11 +187,26 @@ def _already(
     """
     listed = next((one for one in state.adapters if one.name == name), None)
     known = deployments.loaded(tools.owner, server=server.name)
-    noted = next((row for row in known if (row.name, row.url) == (name, server.url)), None)
-    if listed is None:
-        return None
+    noted = next((row for row in known if row.name == name), None)
+    if noted is not None and noted.url != server.url:
+        raise UsageError(
+            f"{name} was loaded when {server.name} had another address",
+            details=terminal_safe(noted.url, limit=200),
+            remedy=f"`lora-tui unload {noted.model_id[:8]} --from {server.name} --forget` removes"
+            " that note; its files are protected no more then",
+        )
     same = (model.id, version.mark)
-    if noted is not None and (noted.model_id, noted.version) == same:
+    is_same = noted is not None and (noted.model_id, noted.version) == same
+    if listed is None:
+        if noted is not None and not is_same and may_be_under_way(noted, state):
+            raise UsageError(
+                f"{server.name} may be loading another version under this name",
+                details=name,
+                remedy="wait some minutes, choose another name with `--as NAME`, or unload that one"
+                f" first: `lora-tui unload {noted.model_id[:8]} --from {server.name}`",
+            )
+        return None
+    if noted is not None and is_same:
         if listed.path in ("", noted.server_path):
             return noted
     elif noted is None:
@@ -190,9 +215,14 @@ def _already(
             row = loaded_row(tools, server, model, version, name, place)
             deployments.note_loaded(row)
             return row
-    raise UsageError(
-        f"{server.name} has another adapter of this name loaded",
-        details=f"{name}, from {terminal_safe(listed.path, limit=300) or 'an unknown path'}",
+    raise _name_taken(server.name, listed)
+
+
+def _name_taken(server: str, listed: ServedName) -> UsageError:
+    return UsageError(
+        f"{server} has another adapter of this name loaded",
+        details=f"{terminal_safe(listed.name, limit=120)},"
+        f" from {terminal_safe(listed.path, limit=300) or 'an unknown path'}",
         remedy="choose another name with `--as NAME`, or unload that one first",
     )
 
@@ -236,11 +266,16 @@ def _deliver(
     return Delivery(f"{directory.rstrip('/')}/{version.name}", None)
 
 
-def _look_what_happened(row: Loaded, client: Client, error: LoraTuiError) -> None:
+def _look_what_happened(
+    row: Loaded, client: Client, error: LoraTuiError, deployments: Deployments
+) -> None:
     """Return where the server has it after all; else raise what is known."""
-    state = client.state()
-    if any(one.name == row.name and one.path in ("", row.server_path) for one in state.adapters):
+    listed = [one for one in client.state().adapters if one.name == row.name]
+    if any(one.path in ("", row.server_path) for one in listed):
         return
+    if listed:
+        deployments.forget_loaded(row.owner, row.server, row.name)
+        raise _name_taken(row.server, listed[0]) from error
     raise UnreachableError(
         f"Nobody knows whether {row.server} has loaded it",
         details=f"{error}" + (f" ({error.details})" if error.details else ""),
@@ -298,7 +333,7 @@ def _program(kind: ServerKind) -> str:
 def _prove(outcome: Outcome, loaded: Loaded, model: Model, client: Client, tools: Tools) -> Outcome:
     asking = Asking(
         read_header=lambda: tools.project.read_header(model),
-        progress=lambda done, of: tools.say(f"proving its effect: {done} of {of}"),
+        progress=tools.proving,
         check_stop=tools.check_stop,
     )
     try:

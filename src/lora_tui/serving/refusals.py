@@ -73,6 +73,12 @@ def refusal(response: httpx.Response, what: str, *, server: str, path: str) -> L
             details=details,
             remedy="wait until it has loaded its model, and try again",
         )
+    if status in (502, 504):  # of a proxy: the server may have done what it was asked
+        return UnreachableError(
+            f"Could not {what}: what stands before the server got no answer from it ({status})",
+            details=details,
+            remedy="look whether the server runs, and try again",
+        )
     if status == 429:
         return UnreachableError(
             f"Could not {what}: the server asks to slow down",

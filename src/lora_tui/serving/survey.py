@@ -85,6 +85,12 @@ def forget_others(db: sqlite3.Connection, servers: Iterable[Server]) -> None:
             forget_servers(db, gone)
 
 
+def may_be_under_way(one: Loaded, state: ServerState) -> bool:
+    """Whether what is noted may be on its way to the server, which did not list it."""
+    noted, asked = clock.parse_timestamp(one.loaded_at), clock.parse_timestamp(state.asked_at)
+    return noted is not None and asked is not None and noted > asked - _BEING_LOADED
+
+
 def _forget(paths: Paths, owner: str, states: Iterable[ServerState]) -> list[Loaded]:
     """Forget what servers that answer do not have."""
     if not is_recorded(paths):
@@ -95,12 +101,7 @@ def _forget(paths: Paths, owner: str, states: Iterable[ServerState]) -> list[Loa
             names = {one.name for one in state.adapters}
             for one in deployments.loaded(owner, server=state.server):
                 is_there = not state.answers or one.url != state.url or one.name in names
-                if not is_there and not _may_be_under_way(one, state):
+                if not is_there and not may_be_under_way(one, state):
                     deployments.forget_loaded(owner, one.server, one.name, loaded_at=one.loaded_at)
                     forgotten.append(one)
     return forgotten
-
-
-def _may_be_under_way(one: Loaded, state: ServerState) -> bool:
-    noted, asked = clock.parse_timestamp(one.loaded_at), clock.parse_timestamp(state.asked_at)
-    return noted is not None and asked is not None and noted > asked - _BEING_LOADED

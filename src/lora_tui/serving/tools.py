@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple, Protocol
@@ -15,14 +15,15 @@ from lora_tui.adapters.inspection import Adapter
 from lora_tui.cache.connection import transaction
 from lora_tui.cache.downloaded import downloaded_to
 from lora_tui.cache.served import put_server_state
-from lora_tui.config.paths import Paths
+from lora_tui.config.paths import Paths, digest
 from lora_tui.config.servers import Server
 from lora_tui.deployments.copy import refresh_served
 from lora_tui.domain import ArtifactFile, Model
 from lora_tui.domain.servers import Loaded, Proof, ServerState
-from lora_tui.errors import LoraTuiError, UnreachableError, UsageError
+from lora_tui.errors import InUseError, LoraTuiError, UnreachableError, UsageError
 from lora_tui.files import translate_disk_errors
-from lora_tui.locks.file_lock import locked_directory
+from lora_tui.locks.file_lock import locked_directory, locked_file
+from lora_tui.processes import in_use_error
 from lora_tui.secret import Secret
 from lora_tui.serving.client import Client
 from lora_tui.serving.delivery import Delivery, Version
@@ -30,6 +31,8 @@ from lora_tui.transfers.model_directory import model_directory
 
 LINK_SECONDS: Final = 3600
 """How long the links of a script are valid."""
+_BUSY_SECONDS: Final = 200.0
+"""The longest wait for another process that asks the same server; see `requests.WORKING`."""
 _LONGEST_NAME: Final = 100
 _SIGNS: Final = frozenset("-_.")
 
@@ -85,6 +88,8 @@ class Tools:
     """Takes a line of progress."""
     confirm: Callable[[str, Secret], bool]
     """Whether a command may run a script on another machine; it is shown before."""
+    proving: Callable[[int, int], None] = lambda _done, _of: None
+    """Takes how many questions of a proof were asked, and of how many."""
     has_terminal: bool = False
     check_stop: Callable[[], None] = lambda: None
 
@@ -173,6 +178,29 @@ def locked_place(directory: Path | None) -> Iterator[None]:
         translate_disk_errors("The delivered directory can't be locked", directory),
         locked_directory(directory),
     ):
+        yield
+
+
+@contextmanager
+def changing(server: Server, tools: Tools) -> Iterator[None]:
+    """Whoever changes what a server has loaded is alone, so that note and server say the same.
+
+    Two processes may give one name to two versions: the note of the second would take the place of
+    the first one's, whose files would be protected no more. Raises InUseError, DiskError.
+    """
+    lock = tools.paths.deployments_file.with_name(f"server-{digest(server.url)}.lock")
+    with ExitStack() as held:
+        with translate_disk_errors(f"{server.name} can't be locked", lock):
+            lock.parent.mkdir(parents=True, exist_ok=True)
+            holder = held.enter_context(
+                locked_file(
+                    lock,
+                    patience=_BUSY_SECONDS,
+                    on_wait=lambda who: tools.say(f"waiting: {who} changes {server.name}"),
+                )
+            )
+        if holder is not None:
+            raise in_use_error(f"Another lora-tui changes {server.name}", holder, lock, InUseError)
         yield
 
 
