@@ -49,7 +49,7 @@ class Server(FakeClient):
     """Loads what it is told to, or fails after or before that."""
 
     error: BaseException | None = None
-    loads = True
+    loads = unloads = True
 
     taken_meanwhile = False
     """Somebody else's adapter gets the name between our look at the list and our question."""
@@ -68,6 +68,8 @@ class Server(FakeClient):
             raise self.error
 
     def unload(self, name: str) -> None:
+        if not self.unloads:
+            return
         if self.adapters.pop(name, None) is None:
             raise NotFoundError("no such adapter")
 
@@ -742,3 +744,28 @@ def load_code(words: tuple[str, ...]) -> int:
     return subprocess.run(
         [sys.executable, "-m", "lora_tui", *words], capture_output=True, check=False
     ).returncode
+
+
+def test_a_server_that_says_yes_and_lists_nothing_has_loaded_nothing_for_sure(
+    fake: Server, model: dict[str, Any], run: Run
+) -> None:
+    fake.loads = False
+
+    ran = run("load", model["id"], "--to", "gpu", "--json")
+
+    assert ran.code == 5
+    assert "does not list it" in ran.error["details"]
+    assert len(recorded()) == 1
+
+
+def test_a_server_that_still_lists_what_it_unloaded_keeps_the_files_protected(
+    fake: Server, model: dict[str, Any], run: Run
+) -> None:
+    load(run, model)
+    fake.unloads = False
+
+    ran = run("unload", model["id"], "--from", "gpu", "--json")
+
+    assert ran.code == 1
+    assert "still lists it" in ran.error["error"]
+    assert len(recorded()) == 1

@@ -301,3 +301,26 @@ def test_a_hostile_server_can_show_nothing_but_text(run: Run, vllm: VllmStandIn)
 
 def test_an_unknown_server_is_not_found(run: Run) -> None:
     assert run("servers", "remove", "nobody").code == 3
+
+
+def test_the_directory_of_a_server_that_is_reached_by_ssh_is_named_with_it(
+    run: Run, vllm: VllmStandIn
+) -> None:
+    added = run(
+        "servers", "add", "gpu-1", vllm.url, "--via", "ssh gpu-1", "--remote", "/srv/adapters"
+    )
+
+    assert added.code == 0, added.err
+    assert (table("gpu-1")["via"], table("gpu-1")["remote"]) == ("ssh gpu-1", "/srv/adapters")
+
+
+def test_a_server_that_is_down_keeps_its_kind_when_it_gets_a_key(
+    run: Run, vllm: VllmStandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = "http://127.0.0.1:9"
+    assert run("servers", "add", "gpu-1", url, "--kind", "vllm").code == 0
+    typed(monkeypatch, "sesame")
+
+    assert run("servers", "add", "gpu-1", url, "--key", "-", "--force").code == 0
+
+    assert table("gpu-1")["kind"] == "vllm"

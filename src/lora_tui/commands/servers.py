@@ -204,15 +204,16 @@ def _described(context: Context, name: str, before: Server | None) -> Server:
     """The server that the command line describes; what it leaves out stays as it was."""
     arguments = context.arguments
     local, remote, via = arguments.local, arguments.remote, arguments.via or None
-    if (local is None) != (remote is None):
-        raise UsageError(
-            "--local and --remote are given together",
-            remedy="--local names a directory here, --remote the same one on the server's machine",
-        )
     if local is not None and via is not None:
         raise UsageError(
-            "--via fetches the files there, so --local and --remote are not needed",
-            remedy="leave out one of them",
+            "--via fetches the files there, so --local is not needed",
+            remedy="leave out one of them; --remote names the directory there",
+        )
+    if via is None and (local is None) != (remote is None):
+        raise UsageError(
+            "--local and --remote are given together",
+            remedy="--local names a directory here, --remote the same one on the server's machine;"
+            " with --via --remote alone",
         )
     server = Server(
         name,

@@ -54,7 +54,7 @@ class ServingRequests:
             if state is None or state.url != server.url:
                 lines.append([server.name, str(server.kind or ""), "not asked yet"])
                 continue
-            said = f"answers, with {state.base}" if state.answers else f"silent: {state.error}"
+            said = f"answers, with {state.base}" if state.answers else "does not answer"
             kind = str(server.kind or state.kind)
             lines.append([server.name, kind, terminal_safe(said, limit=200)])
         return lines

@@ -470,18 +470,7 @@ class ModelsScreen(TableScreen):
         self.set_class(total == 0 and not loading, "-empty")
         panel = self.panel_for_empty_list(is_empty=total == 0)
         if panel is not None:
-            from lora_tui.cache.jobs import count_active
-
-            show_empty_state(
-                panel,
-                self.app,
-                query,
-                state,
-                loading=loading,
-                keyring=self.lora.writers.report.waits_for_keyring,
-                signed_out=self.lora.login_refused,
-                active=count_active(self.db),
-            )
+            show_empty_state(panel, self.lora, query, state, loading=loading)
         self._refresh_note()
 
     def _narrowed_text(self, query: ModelQuery) -> str:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
-
-from textual.app import App
+from typing import TYPE_CHECKING, Final
 
 from lora_tui import formats
 from lora_tui.cache.metadata import SyncState
@@ -15,6 +13,7 @@ from lora_tui.widgets.states import StatePanel, explain_missing_sync
 
 if TYPE_CHECKING:
     from lora_tui.cache.model_costs import ListCost
+    from lora_tui.tui.cache_app import CacheApp
 
 
 def condition_columns(query: ModelQuery) -> tuple[str, ...]:
@@ -65,35 +64,31 @@ def list_note(
 
 
 def show_empty_state(
-    panel: StatePanel,
-    app: App[Any],
-    query: ModelQuery,
-    state: SyncState,
-    *,
-    loading: bool,
-    keyring: bool,
-    signed_out: bool,
-    active: tuple[int, int],
+    panel: StatePanel, lora: CacheApp, query: ModelQuery, state: SyncState, *, loading: bool
 ) -> None:
-    """Say why the list is empty and what to do.
+    """Say why the list is empty and what to do."""
+    from lora_tui.cache.jobs import count_active  # late: the list is seldom empty
 
-    `keyring`: the keyring is waited for. `signed_out`: the user has to sign in. `active`: how many
-    training jobs run, and how many wait.
-    """
-    sync, jobs = key_of(app, "app.sync"), key_of(app, "app.jobs")
+    sync, jobs = key_of(lora, "app.sync"), key_of(lora, "app.jobs")
     if not query.is_everything:
         from lora_tui.views.words import query_text
 
         panel.show_message(
             "No matching models",
             fit(query_text(query), _MOST_WORDS).rstrip(),
-            f"{key_of(app, 'models.reset')} clears {_cleared(query)}",
+            f"{key_of(lora, 'models.reset')} clears {_cleared(query)}",
         )
     elif explain_missing_sync(
-        panel, app, state, "models", loading=loading, keyring=keyring, signed_out=signed_out
+        panel,
+        lora,
+        state,
+        "models",
+        loading=loading,
+        keyring=lora.writers.report.waits_for_keyring,
+        signed_out=lora.login_refused,
     ):
         return
-    elif any(active):
+    elif any(active := count_active(lora.db)):
         panel.show_message(
             "No models yet",
             f"{active_text(*active)}; {jobs} shows them"
@@ -105,7 +100,7 @@ def show_empty_state(
         panel.show_message(
             "No models yet",
             "A model appears after its training job has completed and was harvested.",
-            f"{jobs} shows the training jobs, {key_of(app, 'app.harvest')} the harvest,"
+            f"{jobs} shows the training jobs, {key_of(lora, 'app.harvest')} the harvest,"
             f" {sync} syncs again",
             "On the command line: lora-tui --harvest --once",
         )

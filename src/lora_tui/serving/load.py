@@ -92,7 +92,9 @@ def load(
     outcome = outcome._replace(remarks=(*notes, *outcome.remarks))
     if outcome.loaded is None:
         return outcome
-    refresh(client, tools)
+    state = refresh(client, tools)
+    if state.answers and all(one.name != outcome.loaded.name for one in state.adapters):
+        raise _not_known(outcome.loaded, f"{server.name} said yes, but does not list it")
     if options.proves:
         tools.say("proving its effect")
         outcome = _prove(outcome, outcome.loaded, model, client, tools)
@@ -276,12 +278,17 @@ def _look_what_happened(
     if listed:
         deployments.forget_loaded(row.owner, row.server, row.name)
         raise _name_taken(row.server, listed[0]) from error
-    raise UnreachableError(
+    said = f"{error}" + (f" ({error.details})" if error.details else "")
+    raise _not_known(row, said) from error
+
+
+def _not_known(row: Loaded, said: str) -> UnreachableError:
+    return UnreachableError(
         f"Nobody knows whether {row.server} has loaded it",
-        details=f"{error}" + (f" ({error.details})" if error.details else ""),
+        details=said,
         remedy="its files stay protected. Try again: what is loaded is recognised;"
         f" or `lora-tui unload {row.model_id[:8]} --from {row.server}`",
-    ) from error
+    )
 
 
 def _explained(

@@ -136,12 +136,13 @@ def state_of(client: Client, server: Server, tools: Tools) -> ServerState:
     return state
 
 
-def refresh(client: Client, tools: Tools) -> None:
-    """Bring the cache up to what the server has now."""
+def refresh(client: Client, tools: Tools) -> ServerState:
+    """Bring the cache up to what the server has now, and return that."""
     state = client.state()
     with transaction(tools.db):
         put_server_state(tools.db, state)
     refresh_served(tools.db, tools.paths, tools.owner)
+    return state
 
 
 def copies_of(model: Model, tools: Tools) -> list[Path]:

@@ -9,7 +9,7 @@ from lora_tui.deployments.copy import refresh_served
 from lora_tui.deployments.record import open_deployments
 from lora_tui.domain import Model
 from lora_tui.domain.servers import Loaded
-from lora_tui.errors import NotFoundError, UnreachableError
+from lora_tui.errors import BackendError, NotFoundError, UnreachableError
 from lora_tui.serving.client import Client
 from lora_tui.serving.delivery import Delivery, Version
 from lora_tui.serving.tools import Tools, changing, loaded_row, refresh, state_of
@@ -53,14 +53,26 @@ def unload(model: Model | None, server: Server, client: Client, tools: Tools) ->
                 remedy=_forgets(model, server) if noted else
                 "`lora-tui servers list` shows what each server has",
             )  # fmt: skip
+        asked: list[Loaded] = []
         try:
             for row in rows:
                 if row.name in listed:
                     with suppress(NotFoundError):
                         client.unload(row.name)
-                deployments.forget_everywhere(row.url, row.name)
+                asked.append(row)
         finally:
-            refresh(client, tools)
+            there = {adapter.name for adapter in refresh(client, tools).adapters}
+            for row in asked:
+                if row.name not in there:
+                    deployments.forget_everywhere(row.url, row.name)
+            refresh_served(tools.db, tools.paths, tools.owner)
+    kept = [row.name for row in asked if row.name in there]
+    if kept:
+        raise BackendError(
+            f"{server.name} says that it has unloaded it, but still lists it",
+            details=", ".join(kept),
+            remedy="its files stay protected; ask again, or start the server again",
+        )
     return rows
 
 

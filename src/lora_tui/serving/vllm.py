@@ -152,11 +152,12 @@ class Vllm:
                 f"Could not {what}: it names no base model", remedy="check what runs at its address"
             )
         self._base = bases[0]
-        return bases[0], [
-            ServedName(name, text(one.get("root"), LONGEST_PATH))
-            for one in models
-            if one.get("parent") is not None and (name := text(one.get("id"), LONGEST_NAME))
-        ]
+        adapters: dict[str, ServedName] = {}  # a name that is listed twice is one adapter
+        for one in models:
+            name = text(one.get("id"), LONGEST_NAME)
+            if one.get("parent") is not None and name:
+                adapters.setdefault(name, ServedName(name, text(one.get("root"), LONGEST_PATH)))
+        return bases[0], list(adapters.values())
 
     def _version(self) -> str:
         try:
