@@ -40,7 +40,7 @@ create policy "lora_tui: update own notifications" on public.notifications
     using (user_id = (select auth.uid()))
     with check (user_id = (select auth.uid()));
 
-revoke update on public.notifications from anon, authenticated;
+revoke update on public.notifications from public, anon, authenticated;
 grant update (read) on public.notifications to authenticated;
 
 -- The trigger says the same once more, for a later `grant all on all tables` would undo the
@@ -71,7 +71,7 @@ create policy "lora_tui: update own models" on public.model_artifacts
     using (user_id = (select auth.uid()))
     with check (user_id = (select auth.uid()));
 
-revoke update on public.model_artifacts from anon, authenticated;
+revoke update on public.model_artifacts from public, anon, authenticated;
 grant update (name, description, status, deployed_at, deleted_at)
     on public.model_artifacts to authenticated;
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import io
+import shlex
 import sys
 from collections.abc import Iterator
+from typing import Any
 
 import httpx
 import pytest
 
+from lora_tui.engine.online import OnlineWriters
+from lora_tui.errors import UnreachableError
 from lora_tui.sandbox import Sandbox
 from tests.conftest import Run, set_environment
 from tests.seeded import short_curves
@@ -97,23 +101,98 @@ def test_deleted_models_are_in_no_list_but_their_own_and_come_back(
     assert [row["id"] for row in deleted] == [two["id"], one["id"]]
     assert one["id"] in run("list", "--deleted", "--csv").out
     assert one["id"][:8] in run("list", "--deleted").out
+    paged = run("list", "--deleted", "--limit", "1", "--page", "2", "--json").data
+    assert [row["id"] for row in paged["models"]] == [one["id"]]
+    assert paged["pagination"]["totalPages"] == 2
+    for option in ("--search", "--sort", "--where", "--dataset"):
+        assert run("list", "--deleted", option, "name").code == 2
+    for command in ("show", "download", "note", "archive", "verify"):
+        named = "@production" if command == "verify" else one["id"]
+        refused = run(command, named)
+        assert refused.code == 3
+        assert f"lora-tui restore {one['id'][:8]}" in refused.err, command
     assert "restore" in run("rename", one["id"], "x").err
     assert run("restore", "@production", two["name"]).code == 0
     assert run("list", "--deleted", "--json").data["models"] == []
     assert sorted(listed(run)) == sorted(model["id"] for model in models)
 
 
+def changed(project: Sandbox, model_id: str, **columns: object) -> None:
+    """Change a model as the service role does."""
+    httpx.patch(
+        f"{project.url}/rest/v1/model_artifacts",
+        params={"id": f"eq.{model_id}"},
+        headers={"apikey": project.service_key, "Authorization": f"Bearer {project.service_key}"},
+        json=columns,
+        trust_env=False,
+    ).raise_for_status()
+
+
+def test_a_restored_model_says_that_the_harvester_removed_its_files(
+    run: Run, project: Sandbox, models: list[dict[str, str]]
+) -> None:
+    one = models[0]["id"]
+    run("delete", one, "--yes")
+    changed(project, one, configuration={"files_removed_at": "2026-11-20T10:00:00+00:00"})
+    run("sync")
+    words = "Its files were removed from the bucket on 2026-11-20"
+    assert words in run("restore", one).err
+    assert words in run("show", one).out
+    for command in ("download", "urls"):
+        ran = run(command, one)
+        assert (ran.code, ran.err.count("\n")) == (3, 1)
+        assert words in ran.err
+        assert "push DIRECTORY --update" in ran.err
+
+
+def test_the_undo_of_a_rename_is_a_line_that_can_be_pasted(
+    run: Run, models: list[dict[str, str]]
+) -> None:
+    one = models[0]["id"]
+    for name in ("-x --yes", "it's `new` $(id)"):
+        run("rename", one, "--", name)
+        said = run("rename", one, "other").err
+        undo = said.partition("Undo: `lora-tui ")[2].strip().removesuffix("`")
+        assert run(*shlex.split(undo)).code == 0
+        assert run("show", one, "--json").data["name"] == name
+    assert "already" in run("rename", one, name).err
+
+
+def test_a_description_that_is_not_text_replaces_nothing(
+    run: Run, models: list[dict[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = models[0]["id"]
+    run("describe", one, "for the shop")
+    bad = io.TextIOWrapper(io.BytesIO(b"\xff\xfe"), "utf-8", errors="surrogateescape")
+    monkeypatch.setattr(sys, "stdin", bad)
+    ran = run("describe", one, "-")
+    assert (ran.code, ran.err.count("\n")) == (2, 1)
+    assert run("describe", one).out == "for the shop\n"
+
+
+def test_an_error_of_every_model_is_told_once(
+    run: Run, models: list[dict[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    change = OnlineWriters.change_model
+
+    def falls_offline(self: OnlineWriters, model_id: str, *given: Any, **options: Any) -> Any:
+        asked.append(model_id)
+        if len(asked) > 1:
+            raise UnreachableError("The server can't be reached")
+        return change(self, model_id, *given, **options)
+
+    monkeypatch.setattr(OnlineWriters, "change_model", falls_offline)
+    ran = run("archive", *(model["id"] for model in models))
+    assert (ran.code, len(asked)) == (7, 2)
+    assert "not tried" in ran.err
+
+
 def test_several_are_all_tried_and_a_failed_one_ends_with_7(
     run: Run, project: Sandbox, models: list[dict[str, str]]
 ) -> None:
     one, two = models[0]["id"], models[1]["id"]
-    httpx.patch(
-        f"{project.url}/rest/v1/model_artifacts",
-        params={"id": f"eq.{one}"},
-        headers={"apikey": project.service_key, "Authorization": f"Bearer {project.service_key}"},
-        json={"name": "from the web"},
-        trust_env=False,
-    ).raise_for_status()
+    changed(project, one, name="from the web")
     ran = run("archive", one, two)
     assert ran.code == 7
     assert "changed elsewhere" in ran.err

@@ -91,6 +91,42 @@ def test_neither_rows_of_others_nor_without_a_session(ours: Database) -> None:
     assert rows(ours) == before
 
 
+def test_a_view_opens_no_other_column(ours: Database) -> None:
+    before = rows(ours)
+    ours.execute("create view public.all_models as select * from public.model_artifacts")
+    ours.execute("grant all on public.all_models to anon, authenticated")
+    for role in ("anon", "authenticated"):
+        assert code_of(ours, "update public.all_models set artifacts = '[1]'", role=role) == DENIED
+    assert rows(ours) == before
+
+
+def test_what_was_granted_to_everybody_is_taken_back(theirs: Database) -> None:
+    theirs.execute("grant update on public.model_artifacts, public.notifications to public")
+    theirs.apply(MIGRATION)
+    for change in ("model_artifacts set artifacts", "notifications set metadata"):
+        assert code_of(theirs, f"update public.{change} = '[1]'") == DENIED
+        assert code_of(theirs, f"update public.{change} = '[1]'", role="anon") == DENIED
+    found = theirs.rows(
+        "select 1 from information_schema.role_table_grants"
+        " where grantee = 'PUBLIC' and privilege_type = 'UPDATE' and table_schema = 'public'"
+    )
+    assert found == []
+
+
+@pytest.mark.parametrize("moment", ["infinity", "-infinity", "2999-01-01", "1970-01-01"])
+def test_a_deletion_can_be_dated_neither_back_nor_ahead_nor_moved(
+    ours: Database, moment: str
+) -> None:
+    for _ in range(2):
+        change = f"update public.model_artifacts set deleted_at = '{moment}'"
+        assert ours.execute(change, role="authenticated", user=BOB) == "UPDATE 1"
+        (row,) = ours.rows(
+            "select abs(extract(epoch from now() - deleted_at)) < 60 as is_now"
+            f" from public.model_artifacts where user_id = '{BOB}'"
+        )
+        assert row["is_now"]
+
+
 def test_a_row_is_neither_added_nor_removed_nor_given_away(ours: Database) -> None:
     before = rows(ours)
     ours.execute(GRANT_ALL)
@@ -104,6 +140,11 @@ def test_a_row_is_neither_added_nor_removed_nor_given_away(ours: Database) -> No
         " '{}', '{}', '{}', '{}' from public.model_artifacts"
     )
     assert code_of(ours, copy) == DENIED
+    upsert = (
+        "insert into public.model_artifacts select * from public.model_artifacts"
+        " on conflict (id) do update set artifacts = '[1]'"
+    )
+    assert code_of(ours, upsert) == DENIED
     assert rows(ours) == before
 
 

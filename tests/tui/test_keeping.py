@@ -39,11 +39,16 @@ class Project:
         self.library = library
         self.refusal: LoraTuiError | None = None
         self.changes = 0
+        self.changed_elsewhere: set[str] = set()
 
     @contextmanager
     def cache(self) -> Iterator[Connection]:
         with closing(open_existing(self.library.path)) as db:
             yield db
+
+    def seen(self, model_id: str) -> str:
+        with self.cache() as db:
+            return state_of(db, model_id)
 
     def change_model(
         self, model_id: str, changes: Mapping[str, Any], *, seen: str = ""
@@ -54,7 +59,7 @@ class Project:
         with self.cache() as db:
             row = get_row(db, model_id) or deleted_row(db, model_id)
             assert row is not None
-            if seen != state_of(db, model_id):
+            if seen != state_of(db, model_id) or model_id in self.changed_elsewhere:
                 raise CacheError("The model was changed elsewhere meanwhile")
             row = {key: row[key] for key in row if key not in ("dataset", "job")}
             stamp = NOW.replace(microsecond=self.changes)
@@ -150,6 +155,55 @@ async def test_archived_models_are_marked_in_the_list_and_come_out_again(
         await pilot.press("v")
         await choose(pilot, "takeout")
         await until(pilot, lambda: "(archived)" not in screen_text(app))
+
+
+async def test_the_undo_takes_back_only_what_it_had_changed(
+    library: Library, open_app: Open, writers: KeepingWriters
+) -> None:
+    library.fill(count=3)
+    app = open_app(writers=writers)
+    async with app.run_test(size=SIZE) as pilot:
+        await choose(pilot, "arch")
+        await until(pilot, lambda: screen_text(app).count("(archived)") == 1)
+        await pilot.press("space", "down", "space")  # one of the two is archived already
+        await choose(pilot, "arch")
+        await until(pilot, lambda: screen_text(app).count("(archived)") == 2)
+        await choose(pilot, "undo")
+        await until(pilot, lambda: screen_text(app).count("(archived)") == 1)
+        with closing(open_cache(library.path)) as db:
+            statuses = [(get_row(db, one) or {}).get("status") for one in (NEWEST, SECOND)]
+        assert statuses == ["archived", "stored"]
+
+
+async def test_where_some_were_changed_elsewhere_the_undo_takes_back_the_others(
+    library: Library, open_app: Open, writers: KeepingWriters
+) -> None:
+    library.fill(count=3)
+    app = open_app(writers=writers)
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press("space", "down", "space")
+        writers.project.changed_elsewhere.add(NEWEST)
+        await choose(pilot, "arch")
+        await until(pilot, lambda: any("as they were" in toast for toast in toasts(app)))
+        assert screen_text(app).count("(archived)") == 1
+        await choose(pilot, "undo")
+        await until(pilot, lambda: "(archived)" not in screen_text(app))
+
+
+async def test_the_page_of_a_restored_model_says_that_its_files_were_removed(
+    library: Library, open_app: Open, writers: KeepingWriters
+) -> None:
+    library.fill(count=2)
+    configuration = {"files_removed_at": "2026-11-20T10:00:00+00:00"}
+    writers.project.change_model(
+        NEWEST, {"configuration": configuration}, seen=writers.project.seen(NEWEST)
+    )
+    app = open_app(writers=writers)
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(app.screen, ModelScreen))
+        words = "Its files were removed from the bucket on 2026-11-20."
+        await until(pilot, lambda: words in screen_text(app))
 
 
 async def test_a_deletion_is_asked_for_says_what_stays_and_is_undone(

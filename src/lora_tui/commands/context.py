@@ -34,6 +34,7 @@ from lora_tui.json_values import json_text
 from lora_tui.text import terminal_safe, with_profile
 
 if TYPE_CHECKING:
+    from lora_tui.cache.deleted_models import DeletedModel
     from lora_tui.cache.jobs import JobSummary
 
 _LEAST_OF_JOB_ID: Final = 6
@@ -208,13 +209,17 @@ def resolve_job(db: sqlite3.Connection, reference: str) -> JobSummary:
 def resolve(db: sqlite3.Connection, reference: str) -> ModelSummary:
     """Find the model of an id, a unique beginning of one, an exact name, or of an alias (@NAME).
 
-    Raises NotFoundError with what comes near, or UsageError with the candidates if several
-    models match.
+    Raises NotFoundError with what comes near, or how a deleted model comes back, or UsageError with
+    the candidates if several models match.
     """
     found = models.find_models(db, reference)
     if not found:
         refuse_alias(db, reference)
+        from lora_tui.cache.deleted_models import find_deleted
         from lora_tui.cache.near import near_models
+
+        if deleted := find_deleted(db, reference):
+            raise deleted_model(deleted[0])
 
         raise NotFoundError(
             models.NOT_FOUND,
@@ -226,6 +231,15 @@ def resolve(db: sqlite3.Connection, reference: str) -> ModelSummary:
     if len(found) > 1:
         raise ambiguous("models", [f"{model.id[:8]} ({model.name})" for model in found])
     return found[0]
+
+
+def deleted_model(model: DeletedModel) -> NotFoundError:
+    """The error for a reference that names a deleted model."""
+    return NotFoundError(
+        "The model is deleted",
+        details=terminal_safe(model.name, limit=80),
+        remedy=f"`lora-tui restore {model.id[:8]}` takes that back",
+    )
 
 
 def refuse_alias(db: sqlite3.Connection, reference: str) -> None:

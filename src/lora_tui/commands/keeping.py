@@ -15,6 +15,7 @@ from lora_tui.cache.deleted_models import select_deleted_rows as deleted_rows
 from lora_tui.commands.context import Context, ambiguous, resolve, told
 from lora_tui.commands.style import table_width_of
 from lora_tui.commands.table import Column, table_lines
+from lora_tui.domain import Model
 from lora_tui.errors import ExitCode, LoraTuiError, NotFoundError, UsageError
 from lora_tui.json_values import json_text
 from lora_tui.text import terminal_safe
@@ -27,6 +28,11 @@ _ARCHIVED: Final = "archived"
 _MOST_BYTES: Final = 8_001
 """Of a description that is read; a longer one is refused anyway."""
 _NAME: Final = 80
+_CONDITIONS: Final = (
+    *("view", "sort", "reverse", "search", "quality", "min_stars", "dataset", "preset"),
+    *("base_model", "since", "until", "downloaded", "archived", "columns", "where"),
+)
+"""Options of `list` that `--deleted` does not know."""
 _TABLE: Final = (Column("ID", 100), Column("DELETED", 90), Column("NAME", 95, least=14))
 
 
@@ -61,12 +67,16 @@ def rename(context: Context) -> None:
 
         model = _living(db, context.arguments.model)
         changes = renaming(context.arguments.new_name)
-        row = online.change_model(model.id, changes, seen=model.seen)
+        is_same = changes["name"] == model.row.get("name")
+        row = model.row if is_same else online.change_model(model.id, changes, seen=model.seen)
     name = terminal_safe(row.get("name"), limit=200)
     if context.json:
         context.print_data({"id": model.id, "name": row.get("name"), "before": model.name})
+    elif is_same:
+        context.say(f"{name} is its name already.")
     else:
-        undo = f"Undo: `lora-tui rename {model.id[:8]} {_quoted(model.name)}`"
+        dashes = "-- " if model.name.startswith("-") else ""
+        undo = f"Undo: `lora-tui rename {model.id[:8]} {dashes}{_quoted(model.name)}`"
         context.say(f"{model.shown} is {name} now. {undo}")
 
 
@@ -166,11 +176,24 @@ def restore(context: Context) -> ExitCode:
 def list_deleted(context: Context) -> None:
     """Print the deleted models, the newest deletion first (`list --deleted`)."""
     arguments = context.arguments
+    for option in _CONDITIONS:
+        if getattr(arguments, option) is not None:
+            name = option.replace("_", "-")
+            raise UsageError(
+                f"--{name} does not apply to deleted models", remedy=f"leave out --{name}"
+            )
+    first = (arguments.page - 1) * arguments.limit
+    page = slice(first, first + arguments.limit)
     with context.cache() as db:
-        found, rows = select_deleted(db), deleted_rows(db)
+        everything, rows = select_deleted(db), deleted_rows(db)[page]
+    found, total = everything[page], len(everything)
     if context.json:
-        total = len(rows)
-        pagination = {"page": 1, "limit": total, "total": total, "totalPages": 1}
+        pagination = {
+            "page": arguments.page,
+            "limit": arguments.limit,
+            "total": total,
+            "totalPages": -(-total // arguments.limit),
+        }
         context.print_data({"models": rows, "pagination": pagination})
         return
     if arguments.jsonl:
@@ -189,8 +212,11 @@ def list_deleted(context: Context) -> None:
     width = table_width_of(context)
     if cells:
         context.out.writelines(f"{line}\n" for line in table_lines(_TABLE, cells, width))
-    count = formats.counted(len(found), "deleted model")
-    undo = ". `lora-tui restore MODEL` takes the deletion back." if found else "."
+    count = formats.counted(total, "deleted model")
+    if len(found) < total:
+        shown = f"{first + 1}–{first + len(found)}" if found else "0"
+        count = f"{shown} of {count}"
+    undo = ". `lora-tui restore MODEL` takes the deletion back." if total else "."
     context.say(f"{count}{undo}")
 
 
@@ -213,20 +239,14 @@ def _changing(context: Context) -> Iterator[tuple[Connection, OnlineWriters]]:
 
 
 def _living(db: Connection, reference: str, *, or_deleted: bool = False) -> _Chosen:
-    """A model of the list. Raises NotFoundError, which says where it is a deleted one."""
+    """A model of the list, or a deleted one. Raises as `resolve`."""
     try:
         model = resolve(db, reference)
-    except NotFoundError as error:
-        deleted = _find_deleted(db, reference)
-        if or_deleted and len(deleted) == 1:
-            return deleted[0]
-        if deleted:
-            raise NotFoundError(
-                "The model is deleted",
-                details=terminal_safe(deleted[0].name, limit=_NAME),
-                remedy=f"`lora-tui restore {deleted[0].id[:8]}` takes that back",
-            ) from error
-        raise
+    except NotFoundError:
+        deleted = _find_deleted(db, reference) if or_deleted else []
+        if len(deleted) != 1:
+            raise
+        return deleted[0]
     return _Chosen(model.id, model.name, models.get_row(db, model.id) or {})
 
 
@@ -274,8 +294,7 @@ def _each(
     is_done: Callable[[_Chosen], bool] = lambda _: False,
 ) -> ExitCode:
     """Change each of the models; that one fails does not stop the others."""
-    from lora_tui.errors import AuthenticationError, NotMigratedError, UnreachableError
-    from lora_tui.keeping.consequences import lost_files
+    from lora_tui.keeping.change import OF_EVERY_MODEL
 
     results: list[dict[str, Any]] = []
     failed = 0
@@ -289,18 +308,19 @@ def _each(
         try:
             row = change(model)
         except LoraTuiError as error:
-            is_general = isinstance(
-                error, NotMigratedError | AuthenticationError | UnreachableError
-            )
+            is_general = isinstance(error, OF_EVERY_MODEL)
             if len(chosen) == 1 or (is_general and len(results) == failed + 1):
                 raise
             failed += 1
             result |= {"changed": False, "error": str(error)}
             context.say(f"{model.shown}: {told(error)}")
+            if is_general:
+                context.say("The others after it were not tried.")
+                break
             continue
         result |= {"changed": True, "status": row.get("status")}
         if act.done == "restored":
-            lost = lost_files(row)
+            lost = Model.from_row(row).lost_files
             still = " It is still archived." if row.get("status") == _ARCHIVED else ""
             context.say(f"{model.shown} is back in the list.{still}{f' {lost}.' if lost else ''}")
         else:

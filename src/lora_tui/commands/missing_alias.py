@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from typing import Final
 
 from lora_tui import formats
+from lora_tui.cache.deleted_models import find_deleted
 from lora_tui.cache.own_marks import alias_histories, history_of
 from lora_tui.clock import parse_timestamp
+from lora_tui.commands.context import deleted_model
 from lora_tui.domain.own_marks import AliasMove
 from lora_tui.errors import NotFoundError
 from lora_tui.text import terminal_safe
@@ -37,6 +39,8 @@ def missing_alias(db: sqlite3.Connection, alias: str) -> NotFoundError:
             details=f"history: {_history(moves)}",
             remedy=f"run `lora-tui alias set {name} MODEL` to use it again",
         )
+    if deleted := find_deleted(db, last.model_id):
+        return deleted_model(deleted[0])
     return NotFoundError(
         f"The model of @{name} is not in the cache: {model_text(last)}",
         details=f"history: {_history(moves)}",

@@ -47,6 +47,8 @@ def model_lines(model: Model, opinion: Opinion | None) -> list[tuple[str, str]]:
         *setting_lines(hyper, gpu),
         ("", ""),
     ]
+    if model.lost_files:
+        lines.append(("Files", model.lost_files))
     lines += [("File", f"{file.label}  {formats.size(file.size)}") for file in model.files]
     return lines
 

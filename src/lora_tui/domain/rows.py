@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final, NamedTuple, Self
 
+from lora_tui import formats
 from lora_tui.clock import parse_timestamp
 from lora_tui.domain.training import (
     CurvePoint,
@@ -91,6 +92,8 @@ class Model:
     job: Job | None = None
     files_removed_at: datetime | None = None
     """When its files were removed from the bucket, while it was deleted; it was restored since."""
+    may_lack_files: bool = False
+    """Whether such a removal had begun, and its end is not known."""
 
     @classmethod
     def from_row(cls, row: Row) -> Model:
@@ -127,7 +130,17 @@ class Model:
             dataset=Dataset.from_row(dataset) if dataset else None,
             job=job,
             files_removed_at=parse_timestamp(configuration.get(FILES_REMOVED_AT)),
+            may_lack_files=bool(configuration.get(REMOVAL_BEGAN_AT)),
         )
+
+    @property
+    def lost_files(self) -> str | None:
+        """What the harvester removed while the model was deleted, as a sentence without its end."""
+        if self.files_removed_at is not None:
+            return (
+                f"Its files were removed from the bucket on {formats.date(self.files_removed_at)}"
+            )
+        return "Some of its files may be gone from the bucket" if self.may_lack_files else None
 
     @property
     def size(self) -> int | None:

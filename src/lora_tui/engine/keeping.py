@@ -9,6 +9,7 @@ from sqlite3 import Connection
 from typing import TYPE_CHECKING, Any
 
 from lora_tui.cache.models import get_row
+from lora_tui.domain import Model
 from lora_tui.engine.protocol import CACHE
 from lora_tui.errors import LoraTuiError, PartlyFailedError
 
@@ -59,20 +60,24 @@ class KeepingWriter:
         Returns what a restored model has lost, if so. Raises PartlyFailedError where some failed,
         and as `change_model` where all did.
         """
+        from lora_tui.keeping.change import OF_EVERY_MODEL
+
         lost: str | None = None
         errors: list[LoraTuiError] = []
+        changed = 0
         for model_id, seen in models.items():
             try:
                 row = self._change(model_id, self._changes(Act(act), model_id), seen)
             except LoraTuiError as error:
                 errors.append(error)
+                if isinstance(error, OF_EVERY_MODEL):
+                    break
             else:
-                from lora_tui.keeping.consequences import lost_files
-
-                lost = lost or (lost_files(row) if act == Act.RESTORE else None)
-        if errors and len(errors) < len(models):
+                changed += 1
+                lost = lost or (Model.from_row(row).lost_files if act == Act.RESTORE else None)
+        if errors and changed:
             raise PartlyFailedError(
-                f"{len(errors)} of {len(models)} models are as they were",
+                f"{len(models) - changed} of {len(models)} models are as they were",
                 details=str(errors[0]),
                 remedy=errors[0].remedy,
             )

@@ -18,7 +18,15 @@ from lora_tui.cache.remote_tables import MODEL_TABLE, Tally, row_id, write_rows
 from lora_tui.clock import parse_timestamp, timestamp_text
 from lora_tui.domain import Row
 from lora_tui.domain.own_marks import clean_lines
-from lora_tui.errors import CacheError, DeniedError, NotFoundError, NotMigratedError, UsageError
+from lora_tui.errors import (
+    AuthenticationError,
+    CacheError,
+    DeniedError,
+    NotFoundError,
+    NotMigratedError,
+    UnreachableError,
+    UsageError,
+)
 from lora_tui.gateway.rest import Rest
 from lora_tui.text import terminal_safe
 
@@ -28,6 +36,8 @@ LONGEST_DESCRIPTION: Final = 2_000
 """Characters of a model's description."""
 STORED, DEPLOYED, ARCHIVED = "stored", "deployed", "archived"
 """The statuses that a model has."""
+OF_EVERY_MODEL: Final = (NotMigratedError, AuthenticationError, UnreachableError)
+"""Errors that the next model would meet as well."""
 
 
 def change_model(
@@ -69,6 +79,8 @@ def renaming(name: str) -> dict[str, Any]:
 
 def describing(text: str) -> dict[str, Any]:
     """The changes of a new description; an empty one removes it. Raises UsageError."""
+    if any(unicodedata.category(character) == "Cs" for character in text):
+        raise UsageError("The description is not UTF-8")
     cleaned = clean_lines(text)
     if len(cleaned) > LONGEST_DESCRIPTION:
         raise UsageError(

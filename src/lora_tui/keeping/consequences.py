@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping
-from typing import Any
 
-from lora_tui import formats
 from lora_tui.cache.downloaded import downloaded_to
 from lora_tui.cache.own_marks import get_marks
-from lora_tui.clock import parse_timestamp
-from lora_tui.json_values import mapping
 
 
 def consequences(db: sqlite3.Connection, model_id: str) -> tuple[str, ...]:
@@ -26,14 +21,3 @@ def consequences(db: sqlite3.Connection, model_id: str) -> tuple[str, ...]:
     if downloaded_to(db, model_id) is not None:
         found.append("its download stays on this disk")
     return tuple(found)
-
-
-def lost_files(row: Mapping[str, Any]) -> str | None:
-    """What the harvester removed of a deleted model's files, as a sentence; None for nothing."""
-    configuration = mapping(row.get("configuration"))
-    removed = parse_timestamp(configuration.get("files_removed_at"))
-    if removed is not None:
-        return f"Its files were removed from the bucket on {formats.date(removed)}"
-    if configuration.get("files_removal_began_at"):
-        return "Some of its files may be gone from the bucket"
-    return None

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from sqlite3 import Connection
 from typing import TYPE_CHECKING, Final
 
 from lora_tui import formats
-from lora_tui.cache.deleted_models import select_deleted, state_of
+from lora_tui.cache.deleted_models import deleted_row, select_deleted, state_of
 from lora_tui.cache.models import get_row
 from lora_tui.engine.keeping import Act
 from lora_tui.errors import LoraTuiError
@@ -169,17 +170,45 @@ def _ask_what_to_restore(screen: CacheScreen) -> None:
 def _keep(screen: CacheScreen, act: Act, models: Named, *, undoes: bool = False) -> None:
     """Let the engine do it, and say how it is undone."""
     lora = screen.lora
-    states = {model_id: state_of(lora.db, model_id) for model_id in models}
+    todo = {model_id: name for model_id, name in models.items() if _applies(lora.db, act, model_id)}
+    if not todo:
+        lora.notify(_sentence(models, act))
+        return
+    states = {model_id: state_of(lora.db, model_id) for model_id in todo}
+
+    def undo_of(changed: Named) -> Callable[[], None] | None:
+        return None if undoes else partial(_keep, screen, _OPPOSITE[act], changed, undoes=True)
 
     def done(lost: str | None) -> None:
-        verb = "is" if len(models) == 1 else "are"
-        said = f"{_title(models)} {verb} {_DONE[act]}"
-        if lost:
-            said += f". {lost}"
-        undo = None if undoes else partial(_keep, screen, _OPPOSITE[act], models, undoes=True)
-        _told(screen, said, f"{_title(models)} {verb} {_DONE[act]}", undo)
+        said = _sentence(todo, act)
+        _told(screen, f"{said}. {lost}" if lost else said, said, undo_of(todo))
 
-    _write(screen, partial(lora.writers.keep_models, act.value, states), done)
+    def failed(error: LoraTuiError) -> None:
+        _failed(screen, error)
+        changed = {
+            model_id: name
+            for model_id, name in todo.items()
+            if not _applies(lora.db, act, model_id) and state_of(lora.db, model_id)
+        }
+        if changed and (undo := undo_of(changed)):
+            lora.undo = (_sentence(changed, act), undo)
+
+    call = partial(lora.writers.keep_models, act.value, states)
+    lora.start(call, done, failed=failed, name="keeping", in_turn=_IN_TURN)
+
+
+def _applies(db: Connection, act: Act, model_id: str) -> bool:
+    """Whether the act changes a model, as far as the cache knows."""
+    if act is Act.RESTORE:
+        return deleted_row(db, model_id) is not None
+    row = get_row(db, model_id)
+    if row is None or act is Act.DELETE:
+        return row is not None
+    return (row.get("status") == "archived") == (act is Act.UNARCHIVE)
+
+
+def _sentence(models: Named, act: Act) -> str:
+    return f"{_title(models)} {'is' if len(models) == 1 else 'are'} {_DONE[act]}"
 
 
 def _told(
@@ -195,12 +224,13 @@ def _told(
 
 def _write(screen: CacheScreen, call: Callable[[], object], told: Callable[..., None]) -> None:
     """Let the engine change it; one after the other, in the order of the keys."""
-
-    def failed(error: LoraTuiError) -> None:
-        screen.lora.poll_cache()
-        screen.lora.show_error(error, title="Not changed")
-
+    failed = partial(_failed, screen)
     screen.lora.start(call, told, failed=failed, name="keeping", in_turn=_IN_TURN)
+
+
+def _failed(screen: CacheScreen, error: LoraTuiError) -> None:
+    screen.lora.poll_cache()
+    screen.lora.show_error(error, title="Not changed")
 
 
 def _title(models: Named) -> str:

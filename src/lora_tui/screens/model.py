@@ -380,7 +380,10 @@ class ModelScreen(MetricsScreen):
             return
         directory = downloaded_to(self.db, self.model_id)
         self.query_one(FileList).show(
-            self._model.files, transfers_of(self.db, self.model_id), directory
+            self._model.files,
+            transfers_of(self.db, self.model_id),
+            directory,
+            lost=self._model.lost_files,
         )
         if directory is not None and directory != self._adapter_from:
             self._adapter_from = directory

@@ -56,13 +56,19 @@ def choose_files(model: Model, names: Sequence[str] | None = None) -> list[Artif
 
     A name is the artifact's name, the displayed name, or a shell pattern (`*.json`); if a file has
     exactly the name of the pattern, only that file. Raises NotFoundError if nothing matches, or the
-    model has no files.
+    model has no files any more.
     """
     if not model.files:
         raise NotFoundError(
             "The model has no files",
             details=model.name,
             remedy="its training job was stored without artifacts; harvest it again",
+        )
+    if model.files_removed_at is not None:
+        raise NotFoundError(
+            model.lost_files or "",
+            details=model.name,
+            remedy="`lora-tui push DIRECTORY --update` stores a copy of them again",
         )
     if names is None:
         return list(model.files)

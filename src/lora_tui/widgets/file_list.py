@@ -29,6 +29,8 @@ class FilesState:
     transfers: tuple[Transfer, ...] = ()
     directory: Path | None = None
     """The directory of the downloaded model."""
+    lost: str | None = None
+    """What the bucket has lost of them, as a sentence without its end."""
     rates: Mapping[int, float] = field(default_factory=dict)
     """Bytes per second by transfer id."""
 
@@ -50,6 +52,8 @@ class FileList(StyledLines):
         files: tuple[ArtifactFile, ...],
         transfers: Sequence[Transfer],
         directory: Path | None,
+        *,
+        lost: str | None = None,
     ) -> None:
         """Show these files."""
         self._meter.observe(transfers)
@@ -59,7 +63,7 @@ class FileList(StyledLines):
             if (rate := self._meter.rate(transfer)) is not None
         }
         before = self._state
-        self._state = FilesState(files, tuple(transfers), directory, rates)
+        self._state = FilesState(files, tuple(transfers), directory, lost, rates)
         if before != self._state:
             self.refresh(layout=True)
 
@@ -75,6 +79,8 @@ def file_lines(state: FilesState, width: int, *, ascii_only: bool = False) -> li
     lines: list[Line] = [_heading(sizes, width)]
     if not state.files:
         return [*lines, [("This model has no files.", "faint")]]
+    if state.lost:
+        lines += [[(line, "failed")] for line in wrap(f"{state.lost}.", width)]
     name_width = max(8, min(_MAX_NAME, width - _SIZE - _STATE - 2))
     for file, size in zip(state.files, sizes, strict=True):
         transfer = transfers.get(file.name)

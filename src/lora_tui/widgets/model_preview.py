@@ -120,7 +120,9 @@ def preview_lines(
     if preview.opinion is not None and preview.comparison is not None:
         tail += opinion_lines(preview.opinion, preview.comparison, width, ascii_only=ascii_only)
         tail.append(_BLANK)
-    files = FilesState(preview.model.files, preview.transfers, preview.directory)
+    files = FilesState(
+        preview.model.files, preview.transfers, preview.directory, preview.model.lost_files
+    )
     tail += file_lines(files, width, ascii_only=ascii_only)
     room = height - len(head) - len(tail) - 1
     rows = max(_LEAST_CHART, min(_MOST_CHART, room))
