@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import closing
+from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
 import pytest
 
+from lora_tui import clock
 from lora_tui.cache import connection, metadata, metrics, models, records
 from lora_tui.cache.connection import open_cache, transaction
 from lora_tui.cache.downloaded import downloaded_files, downloaded_to
@@ -17,6 +19,7 @@ from lora_tui.cache.metadata import Owner
 from lora_tui.cache.models import ModelQuery
 from lora_tui.cache.schema import SCHEMA_VERSION
 from lora_tui.cache.transfer_queue import Checked, TransferState, queue_of
+from lora_tui.clock import timestamp_text
 from lora_tui.errors import CacheError
 from tests.tui.library import NOW, USER, identifier, model_row
 
@@ -63,6 +66,20 @@ def test_a_long_update_is_said_once(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     open_cache(tmp_path / "new.sqlite3", OWNER, on_migration=told.append).close()
     (sentence,) = told
     assert "brought up to date for this version, once: 2 models" in sentence
+
+
+def test_the_first_sync_after_an_update_fetches_the_models_that_were_deleted_before(
+    tmp_path: Path,
+) -> None:
+    path = cache_of_schema(8, tmp_path / "cache.sqlite3")
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute(
+            "INSERT OR REPLACE INTO facts VALUES ('sync.reconciled', ?)",
+            [timestamp_text(clock.now())],
+        )
+    with closing(open_cache(path, OWNER)) as db:
+        assert metadata.is_due(db, "sync.reconciled", timedelta(days=1))
+        assert find_damage(db) is None
 
 
 @pytest.mark.parametrize("version", [1, 5, 7])

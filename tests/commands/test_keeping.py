@@ -133,6 +133,7 @@ def test_a_restored_model_says_that_the_harvester_removed_its_files(
 ) -> None:
     one = models[0]["id"]
     run("delete", one, "--yes")
+    assert "the files of 1 deleted model are in the bucket" in run("doctor").out
     changed(project, one, configuration={"files_removed_at": "2026-11-20T10:00:00+00:00"})
     run("sync")
     words = "Its files were removed from the bucket on 2026-11-20"

@@ -25,6 +25,7 @@ from lora_tui.screens.edit_name import EditNameScreen
 from lora_tui.screens.edit_note import EditNoteScreen
 from lora_tui.screens.keep_menu import KeepMenu
 from lora_tui.screens.model import ModelScreen
+from lora_tui.widgets.file_list import FileList
 from tests.tui.conftest import Open, screen_text, toasts, until
 from tests.tui.library import NOW, FakeWriters, Library, identifier
 
@@ -166,7 +167,7 @@ async def test_the_undo_takes_back_only_what_it_had_changed(
         await choose(pilot, "arch")
         await until(pilot, lambda: screen_text(app).count("(archived)") == 1)
         await pilot.press("space", "down", "space")  # one of the two is archived already
-        await choose(pilot, "arch")
+        await choose(pilot, "staysin")
         await until(pilot, lambda: screen_text(app).count("(archived)") == 2)
         await choose(pilot, "undo")
         await until(pilot, lambda: screen_text(app).count("(archived)") == 1)
@@ -202,8 +203,9 @@ async def test_the_page_of_a_restored_model_says_that_its_files_were_removed(
     async with app.run_test(size=SIZE) as pilot:
         await pilot.press("enter")
         await until(pilot, lambda: isinstance(app.screen, ModelScreen))
+        files = app.screen.query_one(FileList)
         words = "Its files were removed from the bucket on 2026-11-20."
-        await until(pilot, lambda: words in screen_text(app))
+        await until(pilot, lambda: words in [text for line in files.lines(80) for text, _ in line])
 
 
 async def test_a_deletion_is_asked_for_says_what_stays_and_is_undone(

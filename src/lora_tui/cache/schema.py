@@ -267,6 +267,8 @@ def _m020_servers_and_deleted_models(db: Database) -> None:
         "CREATE TABLE deleted_models (id TEXT PRIMARY KEY, row TEXT NOT NULL, name TEXT NOT NULL,"
         " deleted_at TEXT NOT NULL, updated_at TEXT)"
     )
+    # what was deleted before has not been kept: the next sync compares all ids, and fetches it
+    db.execute("DELETE FROM facts WHERE key = 'sync.reconciled'")
     from lora_tui.cache.sums import put_schema_sum
 
     put_schema_sum(db.conn)

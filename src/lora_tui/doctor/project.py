@@ -25,6 +25,7 @@ from lora_tui.doctor.findings import (
 )
 from lora_tui.errors import AuthenticationError, DeniedError, NotFoundError
 from lora_tui.gateway.auth import KeyAuth, SessionAuth, fetch_user
+from lora_tui.gateway.deleted_models import count_deleted_models
 from lora_tui.gateway.gpu import ResultGoneError, Worker
 from lora_tui.gateway.http import ClientOwner, build_client
 from lora_tui.gateway.responses import check, is_from_service, read_json
@@ -193,7 +194,11 @@ def check_service_key(service: ProjectView | None) -> Finding:
             str(error),
             "check that SUPABASE_SERVICE_ROLE_KEY belongs to this project",
         )
-    return ok("service key", f"it is accepted; {waiting} jobs wait to be harvested")
+    said = f"it is accepted; {waiting} jobs wait to be harvested"
+    deleted = count_deleted_models(service.rest)
+    if deleted:
+        said += f"; the files of {formats.counted(deleted, 'deleted model')} are in the bucket"
+    return ok("service key", said)
 
 
 def check_worker(profile: Profile) -> Finding:
