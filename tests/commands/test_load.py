@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shlex
 import shutil
 import struct
 import subprocess
@@ -13,7 +14,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import httpx
@@ -21,9 +22,10 @@ import pytest
 
 from lora_tui import clock
 from lora_tui.account import sessions
+from lora_tui.adapters.snippets import ServedAdapter
 from lora_tui.config.load import load_profile
 from lora_tui.deployments.record import open_deployments, record_path
-from lora_tui.domain.servers import Loaded, ServerKind, ServerState
+from lora_tui.domain.servers import Loaded, ServedName, ServerKind, ServerState
 from lora_tui.engine.online import OnlineWriters
 from lora_tui.engine.requests import Requests
 from lora_tui.errors import (
@@ -37,6 +39,7 @@ from lora_tui.errors import (
 from lora_tui.sandbox import Sandbox
 from lora_tui.sandbox.vllm import VllmStandIn
 from lora_tui.sandbox.vllm.base_model import LLAMA_8B
+from lora_tui.serving.at_start import start_commands
 from tests.conftest import Ran, Run
 from tests.serving.fake_client import FakeClient
 
@@ -769,3 +772,30 @@ def test_a_server_that_still_lists_what_it_unloaded_keeps_the_files_protected(
     assert ran.code == 1
     assert "still lists it" in ran.error["error"]
     assert len(recorded()) == 1
+
+
+def test_a_damaged_record_is_not_moved_away_before_the_servers_have_unloaded(
+    gpu: VllmStandIn, model: dict[str, Any], run: Run
+) -> None:
+    load(run, model)
+    path = record_path(load_profile().paths)
+    for rest in ("-wal", "-shm"):
+        Path(f"{path}{rest}").unlink(missing_ok=True)
+    path.write_bytes(b"no database" * 100)
+
+    ran = run("load", model["id"], "--to", "gpu", "--json")
+
+    assert ran.code == 1
+    assert "unload what your servers have" in ran.error["details"].lower()
+
+
+def test_the_start_of_llama_server_is_one_command_whatever_its_paths_are_called() -> None:
+    served = ServedAdapter("terse-1", PurePosixPath("/srv/llama-server of us"), "org/base")
+    state = ServerState("gpu", "http://gpu", "llama.cpp", "", True,
+                        adapters=(ServedName("o", "/srv/llama-server o.gguf", 0),))  # fmt: skip
+
+    last = start_commands(served, state).splitlines()[-1]
+
+    assert shlex.split(last)[-4:] == [
+        "--lora", "/srv/llama-server of us/terse-1.gguf", "--lora", "/srv/llama-server o.gguf"
+    ]  # fmt: skip

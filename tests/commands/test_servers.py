@@ -15,7 +15,7 @@ import pytest
 from lora_tui import clock
 from lora_tui.config.load import load_profile
 from lora_tui.config.paths import find_paths
-from lora_tui.config.servers import find_server
+from lora_tui.config.servers import Server, find_server
 from lora_tui.deployments.record import open_deployments, owner_key
 from lora_tui.domain.servers import Loaded
 from lora_tui.sandbox.vllm import VllmStandIn
@@ -324,3 +324,33 @@ def test_a_server_that_is_down_keeps_its_kind_when_it_gets_a_key(
     assert run("servers", "add", "gpu-1", url, "--key", "-", "--force").code == 0
 
     assert table("gpu-1")["kind"] == "vllm"
+
+
+def test_a_path_on_the_servers_machine_is_absolute(
+    run: Run, vllm: VllmStandIn, tmp_path: Path
+) -> None:
+    local = ("--local", str(tmp_path), "--remote", "adapters")
+
+    assert run("servers", "add", "gpu-1", vllm.url, *local).code == 2
+
+
+def test_a_path_of_the_server_is_found_on_this_machine_by_the_same_mapping(tmp_path: Path) -> None:
+    shared = Server("gpu", "http://gpu", local=tmp_path, remote="/srv/adapters")
+
+    assert shared.directory_of("/srv/adapters/a/b") == tmp_path / "a/b"
+    assert shared.directory_of("/srv/adapters/../etc") is None
+    assert shared.directory_of("/etc") is None
+    assert shared._replace(local=None, via="ssh gpu").directory_of("/srv/adapters/a") is None
+    assert shared._replace(local=None, remote=None).directory_of("/etc") == Path("/etc")
+
+
+def test_a_server_under_two_names_has_the_same_loaded_under_both(
+    run: Run, vllm: VllmStandIn, tmp_path: Path
+) -> None:
+    run("servers", "add", "gpu-1", vllm.url)
+    run("servers", "add", "twin", vllm.url)
+    vllm.engine.load("terse@1", str(write_adapter(tmp_path / "good")))
+    one = note(run, vllm, name="terse@1")
+
+    for name in ("gpu-1", "twin"):
+        assert servers(run)[name]["loaded"][0]["model_name"] == one.model_name

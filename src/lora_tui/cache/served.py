@@ -100,7 +100,8 @@ def known_server(
     """One server, with the adapters that it named and the models that they are."""
     if state is not None and state.url != server.url:
         state = None
-    own = {one.name: one for one in loaded if (one.server, one.url) == (server.name, server.url)}
+    # by its address: a server with two names in the profile has the same under both
+    own = {one.name: one for one in loaded if one.url == server.url}
     if state is not None and state.answers:
         named = tuple(Named(adapter, own.get(adapter.name)) for adapter in state.adapters)
     else:

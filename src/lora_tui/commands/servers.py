@@ -23,7 +23,7 @@ from lora_tui.commands.context import Context, told
 from lora_tui.commands.style import table_width_of
 from lora_tui.commands.table import ESSENTIAL, Column, table_lines
 from lora_tui.config.kinds import Written, expanded
-from lora_tui.config.servers import Server, find_server, server_url, servers_in
+from lora_tui.config.servers import Server, find_server, remote_path, server_url, servers_in
 from lora_tui.config.table import Profile
 from lora_tui.deployments.record import is_recorded, open_deployments, owner_key
 from lora_tui.documents.servers import answers_text, loaded_text, server_data
@@ -220,7 +220,7 @@ def _described(context: Context, name: str, before: Server | None) -> Server:
         server_url(arguments.url.strip(), "the address"),
         ServerKind(arguments.kind) if arguments.kind else None,
         _directory(local) if local else None,
-        remote,
+        remote_path(remote, "--remote") if remote else None,
         via,
     )
     if before is not None:

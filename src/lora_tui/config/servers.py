@@ -13,8 +13,9 @@ key        the server's key (the file becomes private); better LORA_TUI_SERVER_K
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
@@ -60,6 +61,25 @@ class Server(NamedTuple):
             return None
         below = directory.relative_to(root).as_posix()
         return f"{self.remote.rstrip('/')}/{below}" if below != "." else self.remote
+
+    def directory_of(self, path: str) -> Path | None:
+        """The directory of this machine that the server sees at this path, without links.
+
+        None where there is none. `path` is absolute.
+        """
+        if self.local is None or self.remote is None:
+            return None if self.via else Path(os.path.realpath(path))
+        root, place = PurePosixPath(self.remote), PurePosixPath(path)
+        if ".." in place.parts or (root != place and root not in place.parents):
+            return None
+        return Path(os.path.realpath(self.local / place.relative_to(root)))
+
+
+def remote_path(value: str, what: str) -> str:
+    """A directory of a server's machine. Raises ConfigError where it is not absolute."""
+    if not value.startswith("/"):
+        raise ConfigError(f"{what} must be an absolute path", remedy="write it like /srv/adapters")
+    return value
 
 
 def servers_of(tables: Mapping[str, Any], place: str) -> dict[str, Server]:
@@ -135,7 +155,9 @@ def _server(name: str, table: object, place: str) -> Server:
         url=server_url(str(table.get("url", "")), f"url of {what}"),
         kind=ServerKind(kind) if kind else None,
         local=expanded(str(table["local"]), f"local of {what}") if table.get("local") else None,
-        remote=str(table["remote"]) if table.get("remote") else None,
+        remote=remote_path(str(table["remote"]), f"remote of {what}")
+        if table.get("remote")
+        else None,
         via=str(table["via"]) if table.get("via") else None,
         has_keyring_entry=table.get("keyring") is True,
     )

@@ -178,4 +178,10 @@ def _translated(path: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, sqlite3.Error) as error:
-        raise database_error(error, "The record of deployments can't be used", path) from error
+        found = database_error(error, "The record of deployments can't be used", path)
+        if found.remedy and found.remedy.startswith("move it away"):
+            found.remedy = (
+                "unload what your servers have, or stop them: without it the files are protected no"
+                f" more. Then {found.remedy}"
+            )
+        raise found from error

@@ -28,8 +28,9 @@ def given_at_start(
     file = f"{version.name}.gguf"
     listed = next((one for one in state.adapters if PurePosixPath(one.path).name == file), None)
     if listed is not None:
-        place = Path(listed.path).parent
-        directory = Path(os.path.realpath(place)) if is_intact(model, place) else None
+        there = PurePosixPath(listed.path).parent
+        place = server.directory_of(str(there)) if there.is_absolute() else None
+        directory = place if place is not None and is_intact(model, place) else None
         row = loaded_row(
             tools, server, model, version, listed.name, Delivery(listed.path, directory)
         )
@@ -49,8 +50,7 @@ def start_commands(served: ServedAdapter, state: ServerState) -> str:
 
     Raises UsageError for an adapter that is there with a comma in its path.
     """
-    converted, _, started = snippet(served, "llama.cpp").rpartition("llama-server ")
-    lines = [f"# the adapters that {state.server} has now, and this one", f"llama-server {started}"]
+    *converted, started = snippet(served, "llama.cpp").splitlines()
     for adapter in state.adapters:
         if "," in adapter.path:
             raise UsageError(
@@ -59,5 +59,5 @@ def start_commands(served: ServedAdapter, state: ServerState) -> str:
                 remedy="move that file to a path without one",
             )
     more = "".join(f" --lora {shell_word(adapter.path)}" for adapter in state.adapters)
-    lines[-1] = lines[-1].rstrip("\n") + more
-    return converted + "\n".join(lines) + "\n"
+    about = f"# the adapters that {state.server} has now, and this one"
+    return "".join(f"{line}\n" for line in (*converted, about, started + more))
