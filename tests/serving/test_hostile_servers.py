@@ -232,3 +232,13 @@ def test_closing_a_client_ends_an_answer_that_another_thread_waits_for(serve: Se
     assert not thread.is_alive()
     assert found[0] == "a"
     assert "cancelled" in str(found[-1])
+
+
+def test_a_llama_server_in_the_place_of_a_vllm_is_told(serve: Serve) -> None:
+    listed = {"data": [{"id": "base", "owned_by": "llamacpp"}]}
+    server = serve(lambda _: [whole(json.dumps(listed).encode(), JSON)])
+
+    state = client_of(server).state()
+
+    assert not state.answers
+    assert "llama-server runs there now" in state.error

@@ -145,6 +145,12 @@ class Vllm:
     def _models(self) -> tuple[str, list[ServedName]]:
         what = f"ask {self.server.name}"
         models = objects(self._requests.get("v1/models", what), "data", what)
+        if any(one.get("owned_by") == "llamacpp" for one in models):
+            raise BackendError(
+                f"Could not {what}: llama-server runs there now, not vLLM",
+                remedy=f"`lora-tui servers add {self.server.name} {self.server.url} --force`"
+                " asks what it is",
+            )
         bases = [name for one in models if one.get("parent") is None
                  if (name := text(one.get("id"), LONGEST_NAME))]  # fmt: skip
         if not bases:
