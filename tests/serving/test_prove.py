@@ -17,7 +17,8 @@ from lora_tui.deployments.record import is_recorded, open_deployments
 from lora_tui.domain.servers import Loaded, Proof, ServedName, Verdict
 from lora_tui.errors import BackendError, NotFoundError
 from lora_tui.reports.proof_text import proof_notes, proof_of, proof_sentence
-from lora_tui.serving.prove import find_loaded, prove_model
+from lora_tui.serving.prove import prove_model
+from lora_tui.serving.server_names import find_loaded
 from tests.adapters.weight_files import pair, write_tensors
 from tests.serving.fake_client import FakeClient
 

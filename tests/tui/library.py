@@ -287,6 +287,7 @@ class FakeWriters:
         Answer(Progress.DONE, f"The answer of {one.name}", 0.08, 40.0, 5, True, "stop")
         for one in asked
     ]
+    tried_with: list[Settings] = field(default_factory=list)
     votes_kept: list[Vote] = field(default_factory=list)
     asked: list[tuple[str, ...]] = field(default_factory=list)
     let_go: threading.Event = field(default_factory=threading.Event)
@@ -379,6 +380,7 @@ class FakeWriters:
     ) -> list[Answer]:
         names = (one.adapter or "base" for one in contestants)
         self.asked.append(("try_models", server, messages[-1][1], *names))
+        self.tried_with.append(settings)
         return self.on_try(trial, contestants)
 
     def cancel_try(self, trial: str) -> None:

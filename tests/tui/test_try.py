@@ -1,4 +1,7 @@
-"""Try: answers of several models side by side, a blind choice, and what becomes of it."""
+"""Try: answers of several models side by side, a blind choice, and what becomes of it.
+
+An application costs most of a test here, so each test is a walk through one of them.
+"""
 
 from __future__ import annotations
 
@@ -15,13 +18,14 @@ from textual.pilot import Pilot
 from lora_tui.app import LoraTuiApp
 from lora_tui.cache.connection import open_cache, transaction
 from lora_tui.cache.served import put_served, put_server_state
-from lora_tui.domain.answers import Answer, Contestant, Progress, to_document
+from lora_tui.domain.answers import Answer, Contestant, Progress, Settings, to_document
 from lora_tui.domain.servers import BASE, Loaded, ServedName, ServerState, Vote
 from lora_tui.errors import DiskError, EngineEndedError
 from lora_tui.screens.models import ModelsScreen
 from lora_tui.screens.try_models import TryScreen
 from lora_tui.serving import tally
 from lora_tui.widgets.answer_column import AnswerColumn
+from lora_tui.widgets.forms import Field
 from lora_tui.widgets.prompt_line import PromptLine
 from tests.tui.conftest import Open, screen_text, toasts, type_at_once, until
 from tests.tui.library import FakeWriters, Library, failing, identifier
@@ -44,12 +48,12 @@ def loaded(number: int, server: str = "gpu") -> Loaded:
     return Loaded("owner", server, "http://gpu:8000", name, *where)
 
 
-def serve(library: Library, *numbers: int, server: str = "gpu", answers: bool = True) -> None:
-    """A server that has these models."""
+def serve(library: Library, *numbers: int, server: str = "gpu", others: Sequence[str] = ()) -> None:
+    """A server that has these models, and adapters that somebody else has loaded."""
     rows = [loaded(number, server) for number in numbers]
-    names = tuple(ServedName(row.name) for row in rows)
+    names = tuple(ServedName(name) for name in (*(row.name for row in rows), *others))
     state = ServerState(
-        server, "http://gpu:8000", "vllm", "2026-11-23T11:59:00Z", answers, base="llama-3.1-8b"
+        server, "http://gpu:8000", "vllm", "2026-11-23T11:59:00Z", True, base="llama-3.1-8b"
     )
     with closing(open_cache(library.path)) as db, transaction(db):
         put_served(db, rows, [])
@@ -77,11 +81,15 @@ async def opened(app: LoraTuiApp, pilot: Pilot[Any], *, marked: int = 2) -> TryS
 
 
 async def ask(app: LoraTuiApp, pilot: Pilot[Any], prompt: str = "What is LoRA?") -> str:
+    app.screen.query_one(PromptLine).focus()
     app.screen.query_one(PromptLine).show(prompt)
     await pilot.press("enter")
-    await until(pilot, lambda: app.screen.focused is None)
-    await until(pilot, lambda: not list(app.screen.workers))
+    await until(pilot, lambda: app.screen.focused is None and not list(app.screen.workers))
     return screen_text(app)
+
+
+async def told(pilot: Pilot[Any], app: LoraTuiApp, words: str) -> None:
+    await until(pilot, lambda: any(words in toast for toast in toasts(app)))
 
 
 def answered(_trial: str, asked: Sequence[Contestant]) -> list[Answer]:
@@ -92,31 +100,12 @@ def answered(_trial: str, asked: Sequence[Contestant]) -> list[Answer]:
     ]
 
 
-async def test_marked_models_and_the_base_answer_side_by_side(
-    served: Library, writers: FakeWriters, open_app: Open
-) -> None:
-    writers.on_try = answered
-    app = open_app()
-    async with app.run_test(size=(120, 36)) as pilot:
-        await opened(app, pilot)
-        assert "on gpu  llama-3.1-8b" in screen_text(app)
-        text = await ask(app, pilot)
-        asked = [call for call in writers.asked if call[0] == "try_models"]
-        assert asked == [("try_models", "gpu", "What is LoRA?", "base", "adapter-0", "adapter-1")]
-        for words in (
-            "base model",
-            "Customer Support",
-            "SQL Assistant",
-            "Dear customer",
-            "first token 85 ms",
-        ):
-            assert words in text
-        assert "42.0 tok/s" in text
-        assert "~8.31 tok/s" in text  # of counted pieces
-        assert "  FROM adapters" in text  # code keeps its indentation
+def tried(writers: FakeWriters) -> list[tuple[str, ...]]:
+    """Server, prompt, and what was asked as the server calls it."""
+    return [call[1:] for call in writers.asked if call[0] == "try_models"]
 
 
-async def test_text_streams_into_the_columns(
+async def test_models_answer_side_by_side_while_text_streams_and_escape_stops_them_first(
     served: Library, writers: FakeWriters, open_app: Open
 ) -> None:
     goes_on = threading.Event()
@@ -128,10 +117,15 @@ async def test_text_streams_into_the_columns(
         goes_on.wait(10)
         return answered(trial, asked)
 
+    def stopped(_trial: str, asked: Sequence[Contestant]) -> list[Answer]:
+        writers.let_go.wait(10)
+        return [Answer(Progress.CANCELLED, "Half")] * len(asked)
+
     writers.on_try = slowly
     app = open_app()
     async with app.run_test(size=(120, 36)) as pilot:
-        await opened(app, pilot)
+        screen = await opened(app, pilot)
+        assert "on gpu  llama-3.1-8b" in screen_text(app)
         type_at_once(app, *"Hi", "enter")
         await until(pilot, lambda: "Half of" in screen_text(app))
         text = screen_text(app)
@@ -139,42 +133,38 @@ async def test_text_streams_into_the_columns(
         assert "waiting" in text
         assert "stale" not in text
         await pilot.press("1")
-        await until(pilot, lambda: any("when all have answered" in told for told in toasts(app)))
+        await told(pilot, app, "when all have answered")
         goes_on.set()
         await until(pilot, lambda: "Dear customer" in screen_text(app))
-
-
-async def test_escape_stops_the_answers_and_a_second_one_goes_back(
-    served: Library, writers: FakeWriters, open_app: Open
-) -> None:
-    def stopped(_trial: str, asked: Sequence[Contestant]) -> list[Answer]:
-        writers.let_go.wait(10)
-        return [Answer(Progress.CANCELLED, "Half")] * len(asked)
-
-    writers.on_try = stopped
-    app = open_app()
-    async with app.run_test(size=(120, 36)) as pilot:
-        await opened(app, pilot)
-        type_at_once(app, *"Hi", "enter")
+        assert tried(writers) == [("gpu", "Hi", "base", "adapter-0", "adapter-1")]
+        text = screen_text(app)
+        for words in ("base model", "Customer Support", "SQL Assistant", "first token 85 ms"):
+            assert words in text
+        assert "42.0 tok/s" in text
+        assert "~8.31 tok/s" in text  # of counted pieces
+        assert "  FROM adapters" in text  # code keeps its indentation
+        await pilot.press("2")  # by name: noted in the transcript, and not counted
+        await told(pilot, app, "Only blind choices")
+        assert not writers.votes_kept
+        await pilot.press("e", "E")
+        await until(pilot, lambda: len([c for c in writers.asked if c[0] == "save_text"]) == 2)
+        (_, name, text), (_, data_name, data) = (c for c in writers.asked if c[0] == "save_text")
+        assert (name, data_name) == ("answers-2026-11-23.md", "answers-2026-11-23.jsonl")
+        assert "**Winner:** Customer Support Emails - 2026-11-23, chosen by name" in text
+        assert data.count("\n") == 3
+        writers.on_try = stopped
+        await pilot.press("enter", "enter")
         await until(pilot, lambda: app.screen.focused is None)
         await pilot.press("escape")
         await until(pilot, lambda: "cancelled" in screen_text(app))
-        assert isinstance(app.screen, TryScreen)
-        await pilot.press("escape")
-        await until(pilot, lambda: isinstance(app.screen, ModelsScreen))
-
-
-async def test_a_screen_that_is_left_stops_what_it_asked(
-    served: Library, writers: FakeWriters, open_app: Open
-) -> None:
-    writers.on_try = lambda _trial, asked: [Answer()] * len(asked) * int(writers.let_go.wait(10))
-    app = open_app()
-    async with app.run_test(size=(120, 36)) as pilot:
-        screen = await opened(app, pilot)
-        type_at_once(app, *"Hi", "enter")
-        await until(pilot, lambda: app.screen.focused is None)
-        screen.dismiss()
+        assert app.screen is screen
+        writers.let_go.clear()
+        writers.asked.clear()
+        await pilot.press("enter", "enter")
+        await until(pilot, lambda: bool(tried(writers)))
+        screen.dismiss()  # a screen that is left stops what it asked
         await until(pilot, lambda: ("cancel_try",) in writers.asked)
+        await until(pilot, lambda: isinstance(app.screen, ModelsScreen))
 
 
 async def test_blind_the_names_and_times_are_hidden_until_the_best_is_chosen(
@@ -185,20 +175,15 @@ async def test_blind_the_names_and_times_are_hidden_until_the_best_is_chosen(
     app = open_app()
     async with app.run_test(size=(120, 36)) as pilot:
         await opened(app, pilot)
-        await pilot.press("escape")  # out of the line; nothing was asked yet: back
-        await until(pilot, lambda: isinstance(app.screen, ModelsScreen))
-        await pilot.press("exclamation_mark")
-        await until(pilot, lambda: isinstance(app.screen, TryScreen))
-        app.screen.set_focus(None)
-        await pilot.press("b", "i")
+        await pilot.press("escape", "b", "i")  # also before the first prompt
         text = await ask(app, pilot)
-        assert [call for call in writers.asked if call[0] == "try_models"][-1][3:] == (
-            *("adapter-1", "base", "adapter-0"),
-        )
+        assert tried(writers)[-1][2:] == ("adapter-1", "base", "adapter-0")
         for word in ("base model", "Customer Support", "SQL Assistant", "tok/s", "first token"):
             assert word not in text
         assert "hidden until you choose" in text
         assert "Which is the best? 1 to 3" in text
+        await pilot.press("e")  # hidden names are not written
+        await told(pilot, app, "There are no answers yet")
         await pilot.press("3")
         await until(pilot, lambda: bool(writers.votes_kept) and not list(app.screen.workers))
         (vote,) = writers.votes_kept
@@ -209,50 +194,21 @@ async def test_blind_the_names_and_times_are_hidden_until_the_best_is_chosen(
         assert "nothing is claimed" in text
         await pilot.press("1")  # one choice a prompt
         assert len(writers.votes_kept) == 1
-
-
-async def test_a_tie_counts_and_names_shown_without_a_choice_do_not(
-    served: Library, writers: FakeWriters, open_app: Open
-) -> None:
-    writers.on_try = answered
-    app = open_app()
-    async with app.run_test(size=(120, 36)) as pilot:
-        await opened(app, pilot)
-        app.screen.set_focus(None)
-        await pilot.press("b", "i")
         await ask(app, pilot)
-        await pilot.press("e")  # hidden names are not written
-        assert not [call for call in writers.asked if call[0] == "save_text"]
-        await pilot.press("x")
+        await pilot.press("x")  # the names without a choice
         assert "Customer Support" in screen_text(app)
-        assert not writers.votes_kept
-        await pilot.press("enter", "enter")
-        await until(pilot, lambda: "Which is the best?" in screen_text(app))
-        await pilot.press("0")
-        await until(pilot, lambda: bool(writers.votes_kept))
-        assert writers.votes_kept[0].winner == ""
-
-
-async def test_a_choice_by_name_is_only_noted_in_the_transcript(
-    served: Library, writers: FakeWriters, open_app: Open
-) -> None:
-    writers.on_try = answered
-    app = open_app()
-    async with app.run_test(size=(120, 36)) as pilot:
-        await opened(app, pilot)
+        assert len(writers.votes_kept) == 1
         await ask(app, pilot)
-        await pilot.press("2")
-        await until(pilot, lambda: any("Only blind choices" in told for told in toasts(app)))
-        assert not writers.votes_kept
-        await pilot.press("e", "E")
-        await until(pilot, lambda: len([c for c in writers.asked if c[0] == "save_text"]) == 2)
-        (_, name, text), (_, data_name, data) = (c for c in writers.asked if c[0] == "save_text")
-        assert (name, data_name) == ("answers-2026-11-23.md", "answers-2026-11-23.jsonl")
-        assert "**Winner:** Customer Support Emails - 2026-11-23, chosen by name" in text
-        assert data.count("\n") == 3
+        await pilot.press("0")
+        await until(pilot, lambda: len(writers.votes_kept) == 2)
+        assert writers.votes_kept[1].winner == ""
+        monkeypatch.setattr(writers, "note_vote", failing(DiskError("No space left")))
+        await ask(app, pilot)
+        await pilot.press("1")
+        await told(pilot, app, "Choice not kept")
 
 
-async def test_one_model_that_fails_says_so_and_the_others_answer(
+async def test_what_fails_says_so_in_its_column_and_the_rest_stays(
     served: Library, writers: FakeWriters, open_app: Open
 ) -> None:
     def partly(trial: str, asked: Sequence[Contestant]) -> list[Answer]:
@@ -260,51 +216,34 @@ async def test_one_model_that_fails_says_so_and_the_others_answer(
         good = answered(trial, asked)
         return [good[0], Answer(Progress.FAILED, "Half an", error=hostile), good[2]]
 
+    def dies(trial: str, asked: Sequence[Contestant]) -> list[Answer]:
+        begun = [Answer(Progress.STREAMING, "Half of", 0.1), *[Answer()] * (len(asked) - 1)]
+        writers.on_answers(trial, [to_document(answer) for answer in begun])
+        raise EngineEndedError("The engine has ended unexpectedly")
+
     writers.on_try = partly
     app = open_app()
     async with app.run_test(size=(120, 36)) as pilot:
         await opened(app, pilot)
         text = await ask(app, pilot)
-        assert "Half an" in text
-        assert "failed" in text
-        assert "[red]not markup[/] gpj.exe" in text
-        assert "SELECT name, rank" in text
+        for words in ("Half an", "failed", "[red]not markup[/] gpj.exe", "SELECT name, rank"):
+            assert words in text
         assert "\x1b" not in text
         assert "\u202e" not in text
         await pilot.press("2")
-        await until(pilot, lambda: app.screen.is_active)
-        assert not any("★" in line for line in screen_text(app).splitlines())
+        assert "★" not in screen_text(app)
         await pilot.press("3")
         await until(pilot, lambda: "★ C" in screen_text(app))
-
-
-async def test_an_engine_that_ends_is_told_in_the_columns_and_what_came_stays(
-    served: Library, writers: FakeWriters, open_app: Open
-) -> None:
-    goes_on = threading.Event()
-
-    def dies(trial: str, asked: Sequence[Contestant]) -> list[Answer]:
-        begun = [Answer(Progress.STREAMING, "Half of", 0.1), *[Answer()] * (len(asked) - 1)]
-        writers.on_answers(trial, [to_document(answer) for answer in begun])
-        goes_on.wait(10)
-        raise EngineEndedError("The engine has ended unexpectedly")
-
-    writers.on_try = dies
-    app = open_app()
-    async with app.run_test(size=(120, 36)) as pilot:
-        await opened(app, pilot)
-        type_at_once(app, *"Hi", "enter")
-        await until(pilot, lambda: "Half of" in screen_text(app))
-        goes_on.set()
-        await until(pilot, lambda: "failed" in screen_text(app))
+        writers.on_try = dies
+        await ask(app, pilot)
+        await until(pilot, lambda: "The engine has ended" in screen_text(app))
         assert "Half of" in screen_text(app)
-        assert "The engine has ended" in screen_text(app)
         writers.on_try = answered
         await pilot.press("enter", "enter")
         await until(pilot, lambda: "Dear customer" in screen_text(app))
 
 
-async def test_a_file_of_prompts_is_asked_one_after_the_other(
+async def test_prompts_come_from_a_file_or_the_clipboard_and_an_empty_one_is_not_asked(
     served: Library, writers: FakeWriters, open_app: Open, tmp_path: Path
 ) -> None:
     file = tmp_path / "prompts.jsonl"
@@ -314,57 +253,62 @@ async def test_a_file_of_prompts_is_asked_one_after_the_other(
     )
     app = open_app()
     async with app.run_test(size=(120, 36)) as pilot:
-        await opened(app, pilot)
-        app.screen.query_one(PromptLine).show(f"@{tmp_path}/missing")
+        screen = await opened(app, pilot)
+        line = screen.query_one(PromptLine)
         await pilot.press("enter")
-        await until(pilot, lambda: any("can't be read" in told for told in toasts(app)))
+        await told(pilot, app, "The prompt is empty")
+        app.post_message(events.Paste("def f():\n    return 1\n"))
+        await until(pilot, lambda: bool(line.value))
+        await pilot.press("enter")
+        await until(pilot, lambda: tried(writers)[-1:] != [] and not list(screen.workers))
+        assert tried(writers)[0][1] == "def f():\n    return 1"
+        line.focus()
+        line.show(f"@{tmp_path}/missing")
+        await pilot.press("enter")
+        await told(pilot, app, "can't be read")
         await ask(app, pilot, f"@{file}")
         await until(pilot, lambda: "prompt 1 of 2" in screen_text(app))
-        assert app.screen.query_one(PromptLine).prompt == "One\ntwo"
+        assert line.prompt == "One\ntwo"
+        await until(pilot, lambda: not list(screen.workers))
         await pilot.press("right_square_bracket")
         await until(pilot, lambda: "prompt 2 of 2" in screen_text(app))
-        asked = [call[2] for call in writers.asked if call[0] == "try_models"]
-        assert asked == ["One\ntwo", "Three"]
-        await until(pilot, lambda: not list(app.screen.workers))
+        assert [call[1] for call in tried(writers)][1:] == ["One\ntwo", "Three"]
+        await until(pilot, lambda: not list(screen.workers))
         await pilot.press("right_square_bracket")
-        await until(pilot, lambda: any("There is no next prompt" in told for told in toasts(app)))
+        await told(pilot, app, "There is no next prompt")
 
 
-async def test_a_pasted_prompt_keeps_its_lines_and_an_empty_one_is_not_asked(
+async def test_how_all_are_asked_can_be_chosen_and_a_wrong_value_is_not_taken(
     served: Library, writers: FakeWriters, open_app: Open
 ) -> None:
     app = open_app()
-    async with app.run_test(size=(120, 36)) as pilot:
-        await opened(app, pilot)
-        await pilot.press("enter")
-        await until(pilot, lambda: any("The prompt is empty" in told for told in toasts(app)))
-        app.post_message(events.Paste("def f():\n    return 1\n"))
-        await pilot.pause()
-        await pilot.press("enter")
-        await until(pilot, lambda: any(call[0] == "try_models" for call in writers.asked))
-        assert [c[2] for c in writers.asked if c[0] == "try_models"] == ["def f():\n    return 1"]
-
-
-async def test_more_columns_than_fit_are_shown_in_turn(
-    library: Library, writers: FakeWriters, open_app: Open
-) -> None:
-    library.fill(count=5)
-    serve(library, 0, 1, 2, 3)
-    app = open_app()
     async with app.run_test(size=(80, 24)) as pilot:
-        await opened(app, pilot, marked=4)
+        screen = await opened(app, pilot)
+        await pilot.press("escape", "o")
+        await until(pilot, lambda: "How they are asked" in screen_text(app))
+        fields = {field.id: field.input for field in app.screen.query(Field)}
+        for name, wrong, right in (
+            ("temperature", "NaN", "0.7"),
+            ("seed", "1.5", "42"),
+            ("tokens", "0", "64"),
+        ):
+            fields[name].value = wrong
+            await pilot.press("enter")
+            assert app.screen.focused is fields[name]
+            fields[name].value = right
+        fields["system"].value = "Be brief."
+        await pilot.press("enter")
+        await until(pilot, lambda: app.screen is screen)
+        for words in ("system message", "temperature 0.7", "seed 42", "64 tokens at most"):
+            assert words in screen_text(app)
         await ask(app, pilot)
-        shown = [column.display for column in app.screen.query(AnswerColumn)]
-        assert shown == [True, True, False, False, False, False, False]
-        assert "Columns 1 to 2 of 5" in screen_text(app)
-        await pilot.press("right", "right", "right", "right", "right")
-        await until(pilot, lambda: "Columns 4 to 5 of 5" in screen_text(app))
-        await pilot.resize_terminal(200, 50)
-        await until(pilot, lambda: "Columns" not in screen_text(app))
-        assert sum(column.display for column in app.screen.query(AnswerColumn)) == 5
+        assert writers.tried_with[-1] == Settings(0.7, 42, 64, "Be brief.")
+        await pilot.press("o", "escape")  # leaves them as they were
+        await until(pilot, lambda: app.screen is screen)
+        assert "seed 42" in screen_text(app)
 
 
-async def test_models_that_are_not_loaded_are_named_and_another_server_can_be_chosen(
+async def test_models_that_are_not_loaded_are_loaded_by_one_key_or_another_server_is_chosen(
     library: Library, writers: FakeWriters, open_app: Open
 ) -> None:
     library.fill(count=5)
@@ -375,56 +319,56 @@ async def test_models_that_are_not_loaded_are_named_and_another_server_can_be_ch
     async with app.run_test(size=(120, 36)) as pilot:
         await opened(app, pilot)
         assert "on gpu-1" in screen_text(app)
-        assert "Not loaded on gpu-1: SQL Assistant - 2026-11-22." in screen_text(app)
-        app.screen.set_focus(None)
+        assert "Not loaded on gpu-1: SQL Assistant - 2026-11-22. l loads it." in screen_text(app)
         await pilot.press("s")
         await until(pilot, lambda: "1 of 2 models" in screen_text(app))
         await pilot.press("j", "enter")
         await until(pilot, lambda: "on gpu-2" in screen_text(app))
         assert "Not loaded on gpu-2: Customer Support Emails" in screen_text(app)
+        await pilot.press("l")
+        await told(pilot, app, "It is loaded.")
+        assert ("load_model", FIRST, "gpu-2") in [call[:3] for call in writers.asked]
+        serve(library, 0, 1, server="gpu-2")
+        app.poll_cache()
+        await until(pilot, lambda: "Not loaded" not in screen_text(app))
+        await pilot.press("l")
+        await told(pilot, app, "All of these models are loaded there")
 
 
-async def test_without_a_server_it_says_how_to_add_one(
+async def test_more_columns_than_fit_are_shown_in_turn_and_without_a_server_it_says_how_to_add_one(
     library: Library, writers: FakeWriters, open_app: Open
 ) -> None:
-    library.fill(count=3)
+    library.fill(count=5)
     app = open_app()
     async with app.run_test(size=(80, 24)) as pilot:
-        await opened(app, pilot, marked=0)
-        text = screen_text(app)
-        assert "No server to ask" in text
-        assert "lora-tui servers add NAME URL" in text
-        serve(library, 0)
-        app.poll_cache()
+        screen = await opened(app, pilot, marked=0)
+        assert "No server to ask" in screen_text(app)
+        assert "lora-tui servers add NAME URL" in screen_text(app)
+        await pilot.press("escape")
+        serve(library, 0, 1, 2, others=["by somebody", "[red]\x1b[2J"])
+        screen = TryScreen(())
+        app.push_screen(screen)
         await until(pilot, lambda: "on gpu" in screen_text(app))
+        await ask(app, pilot)
+        assert tried(writers)[-1][2:] == (
+            *("base", "adapter-0", "adapter-1", "adapter-2", "by somebody", "[red]\x1b[2J"),
+        )
+        shown = [column.display for column in screen.query(AnswerColumn)]
+        assert shown == [True, True, *[False] * 5]
+        assert "Columns 1 to 2 of 6" in screen_text(app)
+        await pilot.press(*["right"] * 6)
+        await until(pilot, lambda: "Columns 5 to 6 of 6" in screen_text(app))
+        assert "[red][2J" in screen_text(app)
+        await pilot.resize_terminal(240, 50)
+        await until(pilot, lambda: "Columns" not in screen_text(app))
+        assert sum(column.display for column in screen.query(AnswerColumn)) == 6
         await pilot.resize_terminal(50, 12)
         assert "Terminal too small" in screen_text(app)
 
 
-async def test_a_choice_that_is_not_kept_says_so(
-    served: Library, writers: FakeWriters, open_app: Open, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    app = open_app()
-    monkeypatch.setattr(writers, "note_vote", failing(DiskError("No space left")))
-    async with app.run_test(size=(120, 36)) as pilot:
-        await opened(app, pilot)
-        app.screen.set_focus(None)
-        await pilot.press("b", "i")
-        await ask(app, pilot)
-        await pilot.press("1")
-        await until(pilot, lambda: any("Choice not kept" in told for told in toasts(app)))
-
-
 @pytest.mark.parametrize(
     ("size", "state"),
-    [
-        ((120, 36), "answers"),
-        ((80, 24), "answers"),
-        ((120, 36), "blind"),
-        ((120, 36), "error"),
-        ((120, 36), "chosen"),
-        ((80, 24), "ascii"),
-    ],
+    [((120, 36), "chosen"), ((80, 24), "blind"), ((80, 24), "error")],
     ids=lambda value: value if isinstance(value, str) else "x".join(map(str, value)),
 )
 def test_picture(
@@ -457,14 +401,13 @@ def test_picture(
         assert isinstance(pilot.app, LoraTuiApp)
         app = pilot.app
         await opened(app, pilot)
-        if state in ("blind", "chosen"):
-            app.screen.set_focus(None)
-            await pilot.press("b", "i")
+        if state != "error":
+            await pilot.press("escape", "b", "i")
         await ask(app, pilot)
         if state == "chosen":
             await pilot.press("3")
             await until(pilot, lambda: not list(app.screen.workers))
         await pilot.pause()
 
-    app = open_app(ascii_only=True) if state == "ascii" else open_app()
+    app = open_app(ascii_only=state == "error")
     assert snap_compare(app, terminal_size=size, run_before=shown)

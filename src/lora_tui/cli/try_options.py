@@ -5,6 +5,7 @@ from __future__ import annotations
 from argparse import ArgumentParser, ArgumentTypeError
 
 from lora_tui.cli.options import MODEL_HELP, positive, wide_option
+from lora_tui.domain.answers import HIGHEST_TEMPERATURE
 
 
 def try_options(parser: ArgumentParser) -> None:
@@ -58,8 +59,8 @@ def try_options(parser: ArgumentParser) -> None:
 
 def _temperature(text: str) -> float:
     value = float(text)
-    if not 0 <= value <= 2:
-        raise ArgumentTypeError("must be from 0 to 2")
+    if not 0 <= value <= HIGHEST_TEMPERATURE:
+        raise ArgumentTypeError(f"must be from 0 to {HIGHEST_TEMPERATURE}")
     return value
 
 

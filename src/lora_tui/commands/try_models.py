@@ -17,6 +17,7 @@ from lora_tui.commands.prose import wrapped
 from lora_tui.commands.streamed import StreamedText
 from lora_tui.commands.style import table_width_of, width_of
 from lora_tui.commands.table import Column, sentence_lines, table_lines
+from lora_tui.config.servers import find_server
 from lora_tui.deployments.record import is_recorded, open_deployments, owner_key
 from lora_tui.domain.answers import (
     LETTERS,
@@ -43,6 +44,7 @@ from lora_tui.serving.client import Client
 from lora_tui.serving.connect import open_server
 from lora_tui.serving.contestants import contestants_of
 from lora_tui.serving.prompts import Prompt, prompt_of, prompts_in, read_prompts
+from lora_tui.serving.server_names import server_paths
 from lora_tui.text import terminal_safe
 
 _INDENT: Final = "  "
@@ -74,6 +76,9 @@ def try_models(context: Context) -> ExitCode:
     server = _server_name(context)
     with context.cache() as db:
         models, names = _models(db, arguments.model)
+        places = {
+            one: server_paths(db, one, find_server(context.profile, server)) for one in models
+        }
     owner = owner_key(context.profile, context.cache_owner().user_id)
     with open_deployments(context.profile.paths) as deployments:
         loaded = deployments.loaded(owner, server=server)
@@ -87,7 +92,7 @@ def try_models(context: Context) -> ExitCode:
     rounds: list[Round] = []
     with closing(open_server(context.profile, server)) as client:
         state = client.state()
-        contestants = contestants_of(models, names, loaded, state)
+        contestants = contestants_of(models, names, loaded, state, lambda one: places.get(one, ()))
         try:
             connect = _connect(context, client, server)
             for one in _rounds(context, connect, server, contestants, prompts, settings):

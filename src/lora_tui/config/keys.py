@@ -140,6 +140,8 @@ DEFAULT_KEYS: Final[Keymap] = {
     "try.skip": "x",
     "try.blind": "b",
     "try.next": "right_square_bracket",
+    "try.load": "l",
+    "try.settings": "o",
     "try.server": "s",
     "try.right": "right",
     "try.left": "left",
@@ -209,6 +211,7 @@ PLACES: Final[Mapping[str, tuple[str, ...]]] = {
     ),
     "Try": ("app.", "screen.", "try.", "scroll."),
     "the prompt": ("typing.keep", "typing.leave"),
+    "the options of Try": ("typing.keep", "typing.leave", "login.next", "login.previous"),
     "the servers to try": (
         *("try.server", "dialog.close", *_MOVING, "list.open"),
         *("list.page_down", "list.page_up"),

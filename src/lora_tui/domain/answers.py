@@ -17,6 +17,9 @@ MOST_MODELS: Final = 7
 LETTERS: Final = "ABCDEFG"
 LONGEST_ANSWER: Final = 20_000
 """Characters; what a server sends beyond them is not read."""
+MOST_TOKENS: Final = 100_000
+"""Of one answer; servers have lower limits of their own."""
+HIGHEST_TEMPERATURE: Final = 2
 TIE: Final = "tie"
 _TAB: Final = "    "
 

@@ -113,13 +113,18 @@ def choose_server(screen: CacheScreen, model_id: str, name: str) -> None:
         if server in loaded:
             _ask_to_unload(screen, server, model_id, name)
         else:
-            _load(screen, server, model_id, name, confirmed=False)
+            load_onto(screen, server, model_id, name)
 
     screen.start(lora.writers.list_servers, listed, name="servers", exclusive="servers")
 
 
-def _load(screen: CacheScreen, server: str, model_id: str, name: str, *, confirmed: bool) -> None:
-    """Let the engine deliver, load and prove it; a toast says what came of it."""
+def load_onto(
+    screen: CacheScreen, server: str, model_id: str, name: str, *, confirmed: bool = False
+) -> None:
+    """Let the engine deliver, load and prove it, in its turn; a toast says what came of it.
+
+    `confirmed`: the user has seen the command that runs on the server's machine.
+    """
     from lora_tui.engine.writers import CommandToConfirm
 
     lora, shown = screen.lora, terminal_safe(name, limit=_SHORT)
@@ -163,7 +168,7 @@ def _confirm(screen: CacheScreen, server: str, model_id: str, name: str, command
 
     def answered(wanted: bool | None) -> None:
         if wanted:
-            _load(screen, server, model_id, name, confirmed=True)
+            load_onto(screen, server, model_id, name, confirmed=True)
 
     question = (
         f"This runs a script on the machine of {server}, with links that expire:\n\n"

@@ -25,6 +25,11 @@ TRY_KEYS: Final[tuple[BindingType, ...]] = (
     bound("try.skip", "skip", "Names", tooltip="Show the names without a choice"),
     bound("try.blind", "blind", "Blind", tooltip="Hide the names until you choose, or not"),
     bound("try.next", "next", "Next", tooltip="Ask the next prompt of the file"),
+    bound("try.load", "load", "Load", tooltip="Load the models that this server has not"),
+    bound(
+        *("try.settings", "settings", "Options"),
+        tooltip="Choose system message, temperature, seed and length of the answers",
+    ),
     bound("try.server", "server", "Server", tooltip="Choose the server that is asked"),
     bound("try.right", "page(1)", "Right", show=False, tooltip="Show the columns at the right"),
     bound("try.left", "page(-1)", "Left", show=False, tooltip="Show the columns at the left"),

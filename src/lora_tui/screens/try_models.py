@@ -16,12 +16,11 @@ from textual.content import Content
 from textual.events import Resize
 from textual.widgets import Static
 
-from lora_tui import clock, formats
+from lora_tui import clock
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.served import server_states
 from lora_tui.domain.answers import (
     LETTERS,
-    MOST_MODELS,
     TIE,
     Answer,
     Contestant,
@@ -33,13 +32,16 @@ from lora_tui.domain.answers import (
 )
 from lora_tui.domain.servers import Vote
 from lora_tui.errors import LoraTuiError
+from lora_tui.screens.load_model import load_onto
 from lora_tui.screens.server_menu import ServerLine, ServerMenu
 from lora_tui.screens.try_keys import TRY_KEYS
+from lora_tui.screens.try_settings import TrySettingsForm
+from lora_tui.screens.try_text import missing_text, settings_text, tally_texts
 from lora_tui.serving import tally, transcript
 from lora_tui.serving.contestants import Choice, choices_on
 from lora_tui.serving.prompts import Prompt, prompt_of, read_prompts
 from lora_tui.tui.base_screen import CacheScreen
-from lora_tui.widgets.answer_column import LEAST_WIDTH, AnswerColumn
+from lora_tui.widgets.answer_column import LEAST_WIDTH, AnswerColumn, AnswerColumns
 from lora_tui.widgets.bindings import key_of
 from lora_tui.widgets.cells import normalize_width
 from lora_tui.widgets.prompt_line import PromptLine
@@ -47,7 +49,6 @@ from lora_tui.widgets.screen_bars import KeyBar, StatusBar, TitleBar
 from lora_tui.widgets.states import StatePanel
 
 _FILE_SIGN: Final = "@"
-_SETTINGS: Final = Settings()
 _SHOWN: Final = frozenset({Topic.SERVERS, Topic.MODELS})
 
 
@@ -59,6 +60,7 @@ class TryScreen(CacheScreen):
         " names are hidden until you have chosen the best answer, and your choices are counted."
     )
     CSS_PATH = ["try_models.tcss"]  # noqa: RUF012 - Textual's own
+    AUTO_FOCUS = ""  # the keys of the screen load what is missing, before a prompt is typed
     BINDINGS: ClassVar[list[BindingType]] = [*TRY_KEYS]
 
     def __init__(self, model_ids: Sequence[str]) -> None:
@@ -66,6 +68,10 @@ class TryScreen(CacheScreen):
         super().__init__()
         self.model_ids = tuple(model_ids)
         self._server = ""
+        self._settings = Settings()
+        """How the next prompt is asked."""
+        self._asked_with = self._settings
+        """How this one was."""
         self._choices: list[Choice] = []
         self._blind = False
         """Whether the names of the next prompt are hidden."""
@@ -99,9 +105,7 @@ class TryScreen(CacheScreen):
                 compact=True,
                 select_on_focus=False,
             )
-        with Horizontal(id="try-answers"):
-            for _ in range(MOST_MODELS):
-                yield AnswerColumn(ascii_only=ascii_only)
+        yield AnswerColumns(ascii_only=ascii_only)
         yield Static(id="try-tally", markup=False)
         yield StatePanel(markup=False)
         yield StatusBar(self.db, self.lora.profile, ascii_only=ascii_only)
@@ -111,7 +115,7 @@ class TryScreen(CacheScreen):
         """Show whom one can ask; type the prompt at once."""
         self.lora.answers_changed.subscribe(self, self.while_alive(self._take_event))
         self._read_servers()
-        if self._choices:
+        if self._choice is not None and not self._choice.missing:
             self.query_one(PromptLine).focus()
         self._read_votes()
 
@@ -149,9 +153,9 @@ class TryScreen(CacheScreen):
             return bool(self._told_rounds)
         if action == "page":
             return len(self._columns) > self._visible
-        if action in ("ask", "blind"):
-            return bool(self._choices)
-        return action != "server" or bool(self._choices)
+        if action == "load":
+            return self._choice is not None and bool(self._choice.missing)
+        return action not in ("ask", "blind", "settings", "server") or bool(self._choices)
 
     def why_not(self, action: str) -> str:
         """See `CacheScreen.why_not`."""
@@ -165,6 +169,7 @@ class TryScreen(CacheScreen):
             "export": "There are no answers yet",
             "copy": "There are no answers yet",
             "page": "All columns are shown",
+            "load": "All of these models are loaded there",
         }.get(action, "")
 
     # What the keys do ---------------------------------------------------------------------------
@@ -182,11 +187,8 @@ class TryScreen(CacheScreen):
 
     @on(PromptLine.Left)
     def leave_prompt(self) -> None:
-        """Go to the answers; without any, go back."""
-        if self._prompt is None:
-            self.dismiss()
-        else:
-            self.set_focus(None)
+        """Go to the answers, whose keys choose the server, how to ask, and more."""
+        self.set_focus(None)
 
     @on(PromptLine.Ready)
     def send(self) -> None:
@@ -254,6 +256,22 @@ class TryScreen(CacheScreen):
             self.notify("From the next prompt on", timeout=3)
         self._draw()
 
+    def action_settings(self) -> None:
+        """Choose system message, temperature, seed and length of the prompts to come."""
+
+        def chosen(settings: Settings | None) -> None:
+            if settings is not None:
+                self._settings = settings
+                self._draw()
+
+        self.app.push_screen(TrySettingsForm(self._settings), self.while_alive(chosen))
+
+    def action_load(self) -> None:
+        """Load what is missing onto the server, one after the other."""
+        choice = self._choice
+        for model_id, name in choice.missing.items() if choice is not None else ():
+            load_onto(self, self._server, model_id, name)
+
     def action_server(self) -> None:
         """Choose another server."""
 
@@ -285,22 +303,15 @@ class TryScreen(CacheScreen):
 
     def action_scroll(self, lines: int) -> None:
         """Scroll all columns."""
-        for column in self.query(AnswerColumn):
-            column.scrolled.scroll_relative(y=lines, animate=False)
+        self.query_one(AnswerColumns).scroll_lines(lines)
 
     def action_scroll_page(self, pages: int) -> None:
         """Scroll all columns by a page."""
-        for column in self.query(AnswerColumn):
-            part = column.scrolled
-            part.scroll_relative(y=pages * max(1, part.size.height - 1), animate=False)
+        self.query_one(AnswerColumns).scroll_pages(pages)
 
     def action_scroll_to(self, end: bool) -> None:
         """Scroll all columns to the top or to the end."""
-        for column in self.query(AnswerColumn):
-            if end:
-                column.scrolled.scroll_end(animate=False)
-            else:
-                column.scrolled.scroll_home(animate=False)
+        self.query_one(AnswerColumns).scroll_to_edge(end=end)
 
     # Asking -------------------------------------------------------------------------------------
 
@@ -314,6 +325,7 @@ class TryScreen(CacheScreen):
             return
         self._number += 1
         self._prompt, self._winner, self._hidden = prompt, None, self._blind
+        self._asked_with = self._settings
         self._asked = list(choice.contestants)
         if self._blind:
             order = tally.blind_order(len(self._asked), self._session, self._number)
@@ -330,7 +342,7 @@ class TryScreen(CacheScreen):
             self._server,
             tuple(self._asked),
             [(message.role, message.content) for message in prompt.messages],
-            _SETTINGS,
+            self._settings,
         )
         self.start(ask, partial(self._end, trial), failed=partial(self._fail, trial), name="trial")
 
@@ -345,7 +357,9 @@ class TryScreen(CacheScreen):
             return
         self._trial, self._answers = "", list(answers)
         asked, answered = tuple(self._asked), tuple(answers)
-        self._rounds.append(Round(self._prompt.text, self._server, asked, answered, _SETTINGS))
+        self._rounds.append(
+            Round(self._prompt.text, self._server, asked, answered, self._asked_with)
+        )
         self._hidden = self._hidden and self._can_choose  # else the errors say more
         self._draw()
 
@@ -456,6 +470,7 @@ class TryScreen(CacheScreen):
         choice = self._choice
         title.detail = f"on {choice.server}  {choice.base}".rstrip() if choice else ""
         parts = ["blind"] if self._blind else []
+        parts += settings_text(self._settings)
         if self._of_file:
             parts.append(f"prompt {self._of_file - len(self._file)} of {self._of_file}")
         title.aside = "  ".join(parts)
@@ -465,7 +480,7 @@ class TryScreen(CacheScreen):
         choice, keys = self._choice, partial(key_of, self.app)
         texts = []
         if choice is not None and choice.missing:
-            texts.append(f"Not loaded on {choice.server}: {formats.some_of(choice.missing)}.")
+            texts.append(missing_text(choice, keys("try.load")))
         if self._hidden and self._can_choose:
             texts.append(
                 f"Which is the best? {keys('try.choose_1')} to {len(columns)},"
@@ -479,22 +494,6 @@ class TryScreen(CacheScreen):
                 f" {keys('try.left')} {keys('try.right')} show the others."
             )
         if not self._hidden:
-            texts += self._tally_texts(columns)
+            texts += tally_texts(self._votes, columns)
         text = normalize_width(" ".join(texts), ascii_only=self.ascii_only)
         self.query_one("#try-tally", Static).update(Content.styled(text, "$secondary"))
-
-    def _tally_texts(self, columns: Sequence[Contestant]) -> list[str]:
-        ids = {one.id for one in columns}
-        votes = [v for v in self._votes if len(ids & set(v.contestants)) > 1]
-        if not votes:
-            return []
-        found = tally.tally_of(votes).of(ids)
-        letters = {one.id: LETTERS[place] for place, one in enumerate(columns)}
-        won = ", ".join(
-            f"{letters[one.id]} {formats.count(one.won)}"
-            for one in found.scores
-            if one.id in letters
-        )
-        counted = formats.counted(len(votes), "blind choice")
-        ties = f", ties {formats.count(found.ties)}" if found.ties else ""
-        return [f"{counted}: {won}{ties}.", *tally.sentences(found, letters)[:1]]

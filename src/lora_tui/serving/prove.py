@@ -20,12 +20,13 @@ from lora_tui.deployments.copy import refresh_served
 from lora_tui.deployments.record import is_recorded, open_deployments
 from lora_tui.domain import Model, WeightSummary
 from lora_tui.domain.servers import Loaded, Proof, ServerState, Verdict
-from lora_tui.errors import CancelledError, LoraTuiError, NotFoundError, UnreachableError
+from lora_tui.errors import CancelledError, LoraTuiError, UnreachableError
 from lora_tui.serving.client import Client
 from lora_tui.serving.connect import open_server
 from lora_tui.serving.effect import Measured, Progress, prove
 from lora_tui.serving.no_effect import KnownFiles, base_mismatch, likely_reasons
 from lora_tui.serving.probe import BUILT_IN
+from lora_tui.serving.server_names import find_loaded, server_paths
 from lora_tui.text import terminal_safe
 
 _LONGEST: Final = 500
@@ -82,8 +83,7 @@ def prove_on(
         if name:
             loaded = next((row for row in known if row[:6] == wanted[:6]), wanted)
         else:
-            place = chosen.server_path(directory.resolve()) if directory is not None else None
-            loaded = find_loaded(known, state, wanted, [place] if place else [])
+            loaded = find_loaded(known, state, wanted, server_paths(db, model.id, chosen))
         paths = profile.paths
         return prove_model(client, loaded, model=model, paths=paths, db=db, asking=asking)
 
@@ -121,31 +121,6 @@ def prove_model(
         deployments.note_proof(proof)
     refresh_served(db, paths, loaded.owner)
     return proof
-
-
-def find_loaded(
-    known: Sequence[Loaded], state: ServerState, wanted: Loaded, directories: Sequence[str]
-) -> Loaded:
-    """What the server calls a model.
-
-    The newest of the record that the server still lists; else an adapter that was given to the
-    server at its start, and lies in one of `directories`, which are paths on the server. `wanted`
-    has everything but the name. Raises NotFoundError.
-    """
-    listed = {adapter.name: adapter for adapter in state.adapters}
-    rows = [row for row in known if (row.model_id, row.url) == (wanted.model_id, wanted.url)]
-    for row in sorted(rows, key=lambda row: row.loaded_at, reverse=True):
-        if row.name in listed:
-            return row
-    for adapter in state.adapters:
-        places = [place.rstrip("/") for place in directories if place]
-        if any(adapter.path == place or adapter.path.startswith(f"{place}/") for place in places):
-            return wanted._replace(name=adapter.name, server_path=adapter.path)
-    raise NotFoundError(
-        f"{wanted.server} has not loaded this model",
-        details=terminal_safe(wanted.model_name, limit=120),
-        remedy="load it there with `lora-tui load`; on a llama-server name it as the server does",
-    )
 
 
 def known_files(

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Final
 
 from textual.app import ComposeResult
-from textual.containers import Vertical, VerticalScroll
+from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.content import Content
 from textual.widgets import Static
 
-from lora_tui.domain.answers import Answer, Progress, measures, shown_lines, state_text
+from lora_tui.domain.answers import MOST_MODELS, Answer, Progress, measures, shown_lines, state_text
 from lora_tui.widgets.cells import fit, fit_ends, normalize_width
 
 LEAST_WIDTH: Final = 38
@@ -123,3 +123,29 @@ class AnswerColumn(Vertical):
         elif not lines and answer.progress is Progress.DONE:
             parts.append(("The answer is empty.", "$secondary"))
         return Content.assemble(*parts)
+
+
+class AnswerColumns(Horizontal):
+    """The columns, side by side; they scroll together."""
+
+    def __init__(self, *, ascii_only: bool = False) -> None:
+        super().__init__(*(AnswerColumn(ascii_only=ascii_only) for _ in range(MOST_MODELS)))
+
+    def scroll_lines(self, lines: int) -> None:
+        """Scroll all by so many lines."""
+        for column in self.query(AnswerColumn):
+            column.scrolled.scroll_relative(y=lines, animate=False)
+
+    def scroll_pages(self, pages: int) -> None:
+        """Scroll all by so many pages."""
+        for column in self.query(AnswerColumn):
+            part = column.scrolled
+            part.scroll_relative(y=pages * max(1, part.size.height - 1), animate=False)
+
+    def scroll_to_edge(self, *, end: bool) -> None:
+        """Scroll all to the top or to the end."""
+        for column in self.query(AnswerColumn):
+            if end:
+                column.scrolled.scroll_end(animate=False)
+            else:
+                column.scrolled.scroll_home(animate=False)

@@ -114,7 +114,7 @@ class Field(Horizontal):
     ) -> None:
         super().__init__(id=id)
         self._label = label
-        self.input = Input(
+        self.input: Input = TextLine(
             value, placeholder=placeholder, password=is_secret, compact=True, select_on_focus=False
         )
         self._verdict = Static(markup=False, classes="field-verdict")
