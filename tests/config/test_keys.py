@@ -139,6 +139,7 @@ def test_every_binding_can_be_moved_and_its_place_is_checked_for_conflicts() -> 
         "edit_tags": ("a form for marks",),
         "edit_note": ("a form for marks",),
         "edit_name": ("a form for marks",),
+        "try_settings": ("the options of Try",),
         "keep_menu": ("the menu for keeping a model",),
         "set_alias": ("a form for marks",),
         "help": ("the help",),

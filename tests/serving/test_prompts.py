@@ -62,3 +62,14 @@ def test_files_that_are_none_are_told_in_one_line(tmp_path: Path) -> None:
         assert str(path) in str(caught.value.details)
     with pytest.raises(UsageError, match="characters"):
         prompt_of("a" * (LONGEST_PROMPT + 1))
+
+
+def test_a_separator_of_unicode_within_a_text_does_not_end_its_line() -> None:
+    lines = '{"prompt": "one\u2028two\x85three"}\r\n{"prompt": "four"}\n'
+    assert [prompt.text for prompt in prompts_in(lines)] == ["one\u2028two\x85three", "four"]
+    assert [prompt.text for prompt in prompts_in("a\x1cb\rc")] == ["a\x1cb", "c"]
+
+
+def test_messages_in_which_the_user_says_nothing_are_not_asked() -> None:
+    with pytest.raises(UsageError, match="none of the user"):
+        prompts_in('{"messages": [{"role": "user", "content": " "}]}')

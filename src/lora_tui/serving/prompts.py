@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -15,6 +16,8 @@ MOST_PROMPTS: Final = 1_000
 LONGEST_PROMPT: Final = 32_000
 """Characters of all messages of one prompt."""
 MOST_BYTES: Final = 8 << 20
+_LINE_END: Final = re.compile(r"\r\n|\r|\n")
+"""Not what else Unicode calls one: JSON may have U+2028 within a text."""
 _ROLES: Final = ("system", "user", "assistant")
 _FORMS: Final = (
     'one prompt a line, or lines such as {"prompt": "…"} or'
@@ -70,7 +73,9 @@ def read_prompts(path: Path) -> list[Prompt]:
 def prompts_in(text: str, *, place: str = "stdin") -> list[Prompt]:
     """The prompts of the text of a file, at least one. `place` names it. Raises UsageError."""
     lines = [
-        (number, line.strip()) for number, line in enumerate(text.splitlines(), 1) if line.strip()
+        (number, line.strip())
+        for number, line in enumerate(_LINE_END.split(text), 1)
+        if line.strip()
     ]
     if not lines:
         raise UsageError("There are no prompts in it", details=place, remedy=f"write {_FORMS}")
@@ -116,7 +121,7 @@ def _from_json(line: str) -> Prompt:
     prompt = Prompt(tuple(map(_message, messages)))
     if prompt.messages[-1].role == "assistant":  # files of training data end in the answer
         prompt = Prompt(prompt.messages[:-1])
-    if not any(message.role == "user" for message in prompt.messages):
+    if not any(message.role == "user" and message.content.strip() for message in prompt.messages):
         raise UsageError("These messages have none of the user", remedy=f"write {_FORMS}")
     if sum(len(message.content) for message in prompt.messages) > LONGEST_PROMPT:
         raise UsageError(
