@@ -244,3 +244,16 @@ def test_each_shell_has_its_script(run: Run, name: str) -> None:
 
 def test_a_shell_that_is_not_known(run: Run) -> None:
     assert run("completion", "tcsh").code == 2
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["load x --to", "unload x --from", "try x --on", "prove x --on", "servers remove"],
+)
+def test_the_servers_of_the_profile_wherever_one_is_named(
+    synced: Sandbox, run: Run, words: str
+) -> None:
+    url = "http://127.0.0.1:9"
+    assert run("servers", "add", "gpu-1", url, "--kind", "vllm", "--offline").code == 0
+
+    assert "gpu-1" in values(run, *words.split(), "g")

@@ -157,6 +157,9 @@ def _values(line: _Line, action: argparse.Action, current: str) -> Iterator[tupl
         from lora_tui.config.table import KEYS
 
         yield from ((key, "") for key in sorted(KEYS))
+    elif "SERVER" in (action.metavar, action.dest.upper()):
+        if line.parser.prog != "lora-tui servers add":
+            yield from _servers(line)
     elif action.dest == "to" or action.metavar == "DIR":
         if current.startswith("@") and line.parser.prog == "lora-tui verify":
             yield from _aliases(line)
@@ -190,8 +193,6 @@ def _values(line: _Line, action: argparse.Action, current: str) -> Iterator[tupl
         yield from _jobs(line, current)
     elif action.dest == "view":
         yield from ((name, "") for name in _views(line))
-    elif action.dest == "server" and line.parser.prog != "lora-tui servers add":
-        yield from _servers(line)
     elif action.dest == "model":
         yield from _models(line, current)
         if line.parser.prog == "lora-tui tag":
