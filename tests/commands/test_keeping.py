@@ -146,6 +146,21 @@ def test_a_restored_model_says_that_the_harvester_removed_its_files(
         assert "push DIRECTORY --update" in ran.err
 
 
+def test_a_deleted_model_whose_row_is_gone_for_good_is_listed_until_its_restore_is_tried(
+    run: Run, project: Sandbox, models: list[dict[str, str]]
+) -> None:
+    one, job = models[0]["id"], models[0]["job_id"]
+    run("delete", one, "--yes")
+    key = {"apikey": project.service_key, "Authorization": f"Bearer {project.service_key}"}
+    with httpx.Client(base_url=project.url, headers=key, trust_env=False) as http:
+        http.patch(f"/rest/v1/training_jobs?id=eq.{job}", json={"artifact_id": None})
+        http.delete(f"/rest/v1/model_artifacts?id=eq.{one}").raise_for_status()
+    ran = run("restore", one)
+    assert (ran.code, ran.err.count("\n")) == (3, 1)
+    assert "not in the project" in ran.err
+    assert run("list", "--deleted", "--json").data["models"] == []
+
+
 def test_the_undo_of_a_rename_is_a_line_that_can_be_pasted(
     run: Run, models: list[dict[str, str]]
 ) -> None:

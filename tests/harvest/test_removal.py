@@ -304,6 +304,28 @@ def test_who_restores_it_once_the_removal_has_begun_sees_that(place: Deleted) ->
     assert place.row(old)["configuration"].keys() == {"preset_id", "files_removed_at"}
 
 
+def test_files_that_are_pushed_while_the_removal_is_noted_are_not_called_removed(
+    place: Deleted,
+) -> None:
+    old, _ = place.models
+    place.delete(old, days=DAYS + 1)
+    rest = place.harvester.rest
+    send = rest.send
+    notes: list[str] = []
+
+    def pushed_first(query: Any) -> Any:
+        if query.request.http_method == "PATCH":
+            notes.append("note")
+            if len(notes) == 2:  # that the files are removed
+                place.change(old, configuration={"files": {"a.bin": {"size": 10}}})
+        return send(query)
+
+    rest.send = pushed_first  # type: ignore[method-assign]
+    assert place.remove()[0] == 0
+    assert len(notes) == 2
+    assert place.row(old)["configuration"] == {"files": {"a.bin": {"size": 10}}}
+
+
 @pytest.mark.parametrize("step", ["noted", "removed one", "removed", "listed"])
 def test_after_a_crash_at_any_step_the_next_pass_finishes(place: Deleted, step: str) -> None:
     old, _ = place.models

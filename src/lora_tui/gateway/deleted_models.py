@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any, Final
 
 from lora_tui.clock import timestamp_text
-from lora_tui.domain.rows import FILES_REMOVED_AT
+from lora_tui.domain.rows import FILES_REMOVED_AT, REMOVAL_BEGAN_AT
 from lora_tui.errors import BackendError
 from lora_tui.gateway.paging import Cursor, Page, PageSize, Row, RowLimit, walk_by_id
 from lora_tui.gateway.responses import check
@@ -91,16 +91,20 @@ def note_removal(
     configuration: Mapping[str, Any],
     *,
     deleted_before: datetime | None = None,
+    began: str | None = None,
 ) -> bool:
     """Write the configuration of a model whose files are not noted as removed yet.
 
     With `deleted_before` only if it is still deleted, since before that time: the database decides
-    this in one step with the change. False where no row is like that any more.
+    this in one step with the change. With `began` only while the row notes a removal that began
+    then: not once new files were pushed. False where no row is like that any more.
     """
     query = rest.update(_TABLE, {"configuration": dict(configuration)}).eq("id", model_id)
     query = query.is_(_NOT_REMOVED, None)
     if deleted_before is not None:
         query = query.lt("deleted_at", timestamp_text(deleted_before))
+    if began is not None:
+        query = query.eq(f"configuration->>{REMOVAL_BEGAN_AT}", began)
     return bool(repeat(lambda: rest.rows(query, "note that the files are removed")))
 
 

@@ -210,10 +210,11 @@ class _Pass:
         """Note that the files are removed, unless new ones were pushed meanwhile."""
         row = model_row(self._rest, model.id)
         configuration = {} if row is None else _configuration(row)
-        if configuration.pop(REMOVAL_BEGAN_AT, None) is None:
+        began = configuration.pop(REMOVAL_BEGAN_AT, None)
+        if began is None:
             return  # another harvester has noted it, or the row is gone
         configuration[FILES_REMOVED_AT] = timestamp_text(self._now)
-        note_removal(self._rest, model.id, configuration)
+        note_removal(self._rest, model.id, configuration, began=str(began))
 
     def _add_named(self, since: datetime | None) -> None:
         """Read which files the models name. Raises the error family."""

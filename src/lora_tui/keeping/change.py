@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from lora_tui import clock
 from lora_tui.cache.connection import transaction
+from lora_tui.cache.deleted_models import forget_deleted
 from lora_tui.cache.models import NOT_FOUND
 from lora_tui.cache.remote_tables import MODEL_TABLE, Tally, row_id, write_rows
 from lora_tui.clock import parse_timestamp, timestamp_text
@@ -62,7 +63,7 @@ def change_model(
         changed = rest.change_model(user_id, model_id, changes, seen=seen)
     except DeniedError as error:
         raise NotMigratedError(_REFUSED, details=error.details) from None
-    row = changed or _unchanged(rest, user_id, model_id, changes, seen)
+    row = changed or _unchanged(rest, db, user_id, model_id, changes, seen)
     with transaction(db, MODEL_TABLE.topic):
         write_rows(db, MODEL_TABLE, [row], Tally())
     return row
@@ -143,12 +144,19 @@ _REFUSED: Final = "The project does not let you change your own models"
 
 
 def _unchanged(
-    rest: Rest, user_id: str, model_id: str, changes: Mapping[str, Any], seen: str | None
+    rest: Rest,
+    db: sqlite3.Connection,
+    user_id: str,
+    model_id: str,
+    changes: Mapping[str, Any],
+    seen: str | None,
 ) -> Row:
     """The row where it is as wanted already; else raises why no row has changed."""
     rows = rest.rows_by_id(MODEL_TABLE.remote, user_id, [model_id])
     row = next((row for row in rows if row_id(row) == model_id), None)
     if row is None:
+        with transaction(db, MODEL_TABLE.topic):
+            forget_deleted(db, [model_id])
         raise NotFoundError(
             NOT_FOUND, details="it is not in the project", remedy="run `lora-tui sync`"
         )
