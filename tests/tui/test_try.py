@@ -222,6 +222,7 @@ async def test_what_fails_says_so_in_its_column_and_the_rest_stays(
         raise EngineEndedError("The engine has ended unexpectedly")
 
     writers.on_try = partly
+    writers.on_refresh_servers = lambda: serve(served, 1)  # it was started again, with one
     app = open_app()
     async with app.run_test(size=(120, 36)) as pilot:
         await opened(app, pilot)
@@ -230,10 +231,16 @@ async def test_what_fails_says_so_in_its_column_and_the_rest_stays(
             assert words in text
         assert "\x1b" not in text
         assert "\u202e" not in text
+        await until(pilot, lambda: "Not loaded on gpu: Customer" in screen_text(app))
+        assert "l loads it." in screen_text(app)
         await pilot.press("2")
         assert "★" not in screen_text(app)
         await pilot.press("3")
         await until(pilot, lambda: "★ C" in screen_text(app))
+        serve(served, 0, 1)
+        app.poll_cache()
+        await until(pilot, lambda: "Not loaded" not in screen_text(app))
+        writers.on_refresh_servers = lambda: None
         writers.on_try = dies
         await ask(app, pilot)
         await until(pilot, lambda: "The engine has ended" in screen_text(app))

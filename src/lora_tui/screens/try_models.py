@@ -362,6 +362,11 @@ class TryScreen(CacheScreen):
         )
         self._hidden = self._hidden and self._can_choose  # else the errors say more
         self._draw()
+        if any(answer.progress is Progress.FAILED for answer in answers):
+            # a server that was started again has nothing loaded any more
+            look = self.lora.writers.refresh_servers
+            known = self.while_alive(lambda _: self.lora.poll_cache())
+            self.start(look, known, failed=_silent, name="servers", exclusive="servers")
 
     def _fail(self, trial: str, error: LoraTuiError) -> None:
         """The engine can't ask, or has ended: what came stays."""
@@ -419,16 +424,8 @@ class TryScreen(CacheScreen):
         self._draw()
 
     def _read_votes(self) -> None:
-        def failed(_: LoraTuiError) -> None:
-            """The line stays as it was: a vote that can't be kept says so itself."""
-
-        self.start(
-            self.lora.writers.votes,
-            self._show_votes,
-            failed=failed,
-            name="votes",
-            exclusive="votes",
-        )
+        votes = self.lora.writers.votes
+        self.start(votes, self._show_votes, failed=_silent, name="votes", exclusive="votes")
 
     def _show_votes(self, votes: Sequence[Vote]) -> None:
         self._votes = list(votes)
@@ -479,7 +476,7 @@ class TryScreen(CacheScreen):
         """Say what one can do now, and what the choices add up to."""
         choice, keys = self._choice, partial(key_of, self.app)
         texts = []
-        if choice is not None and choice.missing:
+        if choice is not None and choice.missing and not self._hidden:
             texts.append(missing_text(choice, keys("try.load")))
         if self._hidden and self._can_choose:
             texts.append(
@@ -497,3 +494,7 @@ class TryScreen(CacheScreen):
             texts += tally_texts(self._votes, columns)
         text = normalize_width(" ".join(texts), ascii_only=self.ascii_only)
         self.query_one("#try-tally", Static).update(Content.styled(text, "$secondary"))
+
+
+def _silent(_: LoraTuiError) -> None:
+    """What is shown stays as it was; the answers, or the note of a vote, say what is wrong."""
