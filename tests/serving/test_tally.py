@@ -61,3 +61,13 @@ def test_a_blind_order_has_everybody_and_another_one_for_each_prompt() -> None:
     assert all(sorted(order) == [0, 1, 2, 3] for order in orders)
     assert len(set(orders)) > 5
     assert orders == [tuple(blind_order(4, "session", number)) for number in range(12)]
+
+
+def test_names_control_no_terminal_and_a_deleted_model_is_named_by_its_id() -> None:
+    by_name = "name:x\x1b[2J\u202e`|"
+    found = tally_of(votes(*["a" * 36] * 12, of=("a" * 36, by_name, B)))
+    text = " ".join(sentences(found, {B: "SQL\x1b[31m"}))
+    assert "aaaaaaaa was preferred to x[2J`| in 12 of 12" in text
+    assert "aaaaaaaa was preferred to SQL[31m in 12 of 12" in text
+    names = [row["name"] for row in tally_data(found, {B: "SQL\x1b[31m"})["models"]]
+    assert names == ["aaaaaaaa", "SQL[31m", "x[2J`|"]

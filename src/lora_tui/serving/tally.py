@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple
 from lora_tui import formats
 from lora_tui.domain.answers import TIE
 from lora_tui.domain.servers import BASE, Vote
+from lora_tui.text import terminal_safe
 
 FEWEST: Final = 10
 """Of fewer decided votes nothing is claimed."""
@@ -144,12 +145,16 @@ def sentences(tally: Tally, names: Mapping[str, str]) -> list[str]:
 
 
 def name_of(one: str, names: Mapping[str, str]) -> str:
-    """A contestant's name: of a model that is gone, the start of its id."""
+    """A contestant's name, safe for a terminal: of a model that is gone, the start of its id."""
     if one in names:
-        return names[one]
-    if one == BASE:
-        return BASE_NAME
-    return one.removeprefix("name:")[: None if one.startswith("name:") else 8]
+        name = names[one]
+    elif one == BASE:
+        name = BASE_NAME
+    elif one.startswith("name:"):
+        name = one.removeprefix("name:")
+    else:
+        name = one[:8]
+    return terminal_safe(name, limit=200)
 
 
 def tally_data(tally: Tally, names: Mapping[str, str]) -> dict[str, Any]:
