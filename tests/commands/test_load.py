@@ -603,6 +603,19 @@ def test_the_project_knows_that_a_model_is_deployed(
     assert gpu.loaded == []
 
 
+def test_a_model_that_was_archived_while_deployed_is_stored_once_it_is_unloaded_and_restored(
+    gpu: VllmStandIn, model: dict[str, Any], run: Run
+) -> None:
+    load(run, model)
+    run("archive", model["id"])
+
+    run("unload", model["id"], "--from", "gpu")
+
+    assert run("show", model["id"], "--json").data["status"] == "archived"
+    run("restore", model["id"])
+    assert run("show", model["id"], "--json").data["status"] == "stored"
+
+
 def test_an_alias_names_the_model(gpu: VllmStandIn, model: dict[str, Any], run: Run) -> None:
     run("alias", "set", "champion", model["id"])
 

@@ -57,11 +57,15 @@ class SignedInProject(Project):
 
     def note_status(self, model: Model, *, deployed: bool) -> str | None:
         """Note in the project whether a server has the model; why that is not possible, if so."""
-        if (model.status == DEPLOYED) is deployed or model.status == ARCHIVED:
+        changes = deploying() if deployed else undeploying()
+        if model.status == ARCHIVED:  # it stays so; `restore` takes from the moment what it was
+            if deployed or model.deployed_at is None:
+                return None
+            changes = {"deployed_at": None}
+        elif (model.status == DEPLOYED) is deployed:
             return None
         try:
             online = self._connect()
-            changes = deploying() if deployed else undeploying()
             change_model(online.rest, self._db, online.user_id, model.id, changes)
         except LoraTuiError as error:
             shown = "is" if deployed else "is no longer"
