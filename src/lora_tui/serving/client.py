@@ -81,11 +81,13 @@ class Client(Protocol):
     def close(self) -> None:
         """Close the connections; an answer that another thread is reading ends."""
 
-    def __enter__(self) -> Self: ...
+    def __enter__(self) -> Self:
+        return self
 
     def __exit__(
         self,
         kind: type[BaseException] | None,
         error: BaseException | None,
         traceback: TracebackType | None,
-    ) -> None: ...
+    ) -> None:
+        self.close()

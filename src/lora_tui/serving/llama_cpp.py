@@ -9,15 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import PurePath
-from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final
 
 from lora_tui import clock
 from lora_tui.config.servers import Server
 from lora_tui.domain.servers import ServedName, ServerKind, ServerState
 from lora_tui.errors import LoraTuiError, NotFoundError, UsageError
 from lora_tui.secret import Secret
-from lora_tui.serving.client import Message, Piece
+from lora_tui.serving.client import Client, Message, Piece
 from lora_tui.serving.refusals import NotANumberError, sentence
 from lora_tui.serving.requests import Requests
 from lora_tui.serving.values import (
@@ -38,7 +37,7 @@ _CERTAIN: Final = 1e6
 """Added to the logit of a token, so that it is the one that is generated."""
 
 
-class LlamaCpp:
+class LlamaCpp(Client):
     """A llama-server."""
 
     kind = ServerKind.LLAMA_CPP
@@ -140,17 +139,6 @@ class LlamaCpp:
     def close(self) -> None:
         """Close the connections, also those that another thread is reading from."""
         self._requests.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _listed(self) -> tuple[ServedName, ...]:
         what = f"ask {self.server.name}"

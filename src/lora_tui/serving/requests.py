@@ -30,6 +30,7 @@ from lora_tui.gateway.retry import ONCE, SOON
 from lora_tui.json_values import parse_json
 from lora_tui.secret import Secret
 from lora_tui.serving.refusals import refusal, server_words
+from lora_tui.serving.values import not_understood
 
 _CONNECT: Final = 3.0
 """Seconds to connect: the user waits, and a server near by answers at once."""
@@ -158,7 +159,7 @@ class Requests:
         try:
             return parse_json(response.content)
         except (ValueError, RecursionError):
-            raise _not_understood(what) from None
+            raise not_understood(what) from None
 
     def _refusal(self, response: httpx.Response, what: str, path: str) -> LoraTuiError:
         return refusal(response, what, server=self.server.name, path=path)
@@ -225,21 +226,14 @@ def _object(text: bytes, what: str) -> Mapping[str, Any]:
     try:
         found = parse_json(text)
     except (ValueError, RecursionError):
-        raise _not_understood(what) from None
+        raise not_understood(what) from None
     if not isinstance(found, dict):
-        raise _not_understood(what)
+        raise not_understood(what)
     return found
 
 
 def _cancelled(what: str) -> CancelledError:
     return CancelledError(f"Could not {what}: it was cancelled")
-
-
-def _not_understood(what: str) -> BackendError:
-    return BackendError(
-        f"Could not {what}: the server's answer can't be understood",
-        remedy="check what runs at its address",
-    )
 
 
 def _whole(response: httpx.Response) -> httpx.Response:

@@ -7,15 +7,14 @@ answered by the base model, so a request always has one.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final
 
 from lora_tui import clock
 from lora_tui.config.servers import Server
 from lora_tui.domain.servers import ServedName, ServerKind, ServerState
 from lora_tui.errors import BackendError, LoraTuiError, UsageError
 from lora_tui.secret import Secret
-from lora_tui.serving.client import Message, Piece
+from lora_tui.serving.client import Client, Message, Piece
 from lora_tui.serving.refusals import NotANumberError, sentence
 from lora_tui.serving.requests import Requests
 from lora_tui.serving.values import (
@@ -33,7 +32,7 @@ from lora_tui.text import terminal_safe
 _LONGEST_VERSION: Final = 60
 
 
-class Vllm:
+class Vllm(Client):
     """A vLLM server."""
 
     kind = ServerKind.VLLM
@@ -130,17 +129,6 @@ class Vllm:
     def close(self) -> None:
         """Close the connections, also those that another thread is reading from."""
         self._requests.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _models(self) -> tuple[str, list[ServedName]]:
         what = f"ask {self.server.name}"
