@@ -132,7 +132,7 @@ def test_every_binding_can_be_moved_and_its_place_is_checked_for_conflicts() -> 
         "columns": ("the columns",),
         "saved_views": ("the views",),
         "sort_menu": ("the sort menu",),
-        "load_model": ("the servers to load onto",),
+        "load_model": ("the servers to load into",),
         "choose_files": ("the file selection",),
         "snippets": ("the snippets",),
         "confirm": ("a confirmation",),

@@ -1,4 +1,4 @@
-"""Loading a model onto a server from the list and its page: a menu, a toast with the verdict."""
+"""Loading a model into a server from the list and its page: a menu, a toast with the verdict."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ async def test_a_model_of_the_list_is_loaded_and_the_verdict_is_told(
         await pilot.press("enter")
         await until(pilot, lambda: any("0.36 nats" in toast for toast in toasts(app)))
         assert ("load_model", MODEL, "gpu-1") in writers.asked
-        assert any(toast.startswith("Loaded onto gpu-1: ") for toast in toasts(app))
+        assert any(toast.startswith("Loaded into gpu-1: ") for toast in toasts(app))
 
 
 async def test_one_without_effect_is_said_loudly_and_a_refusal_in_the_servers_words(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from lora_tui.commands.context import Context, resolve, told
 from lora_tui.domain.servers import Loaded
 from lora_tui.errors import ExitCode, LoraTuiError, UsageError
+from lora_tui.reports.proof_text import proof_data
 from lora_tui.secret import Secret
 from lora_tui.text import terminal_safe
 
@@ -210,16 +211,6 @@ def _data(outcome: Outcome) -> dict[str, object]:
         },
         "commands": outcome.commands or None,
         "remarks": list(outcome.remarks),
-        "proof": None
-        if proof is None
-        else {
-            "verdict": proof.verdict,
-            "difference": proof.difference,
-            "noise": proof.noise,
-            "prompts": proof.prompts,
-            "tokens": proof.tokens,
-            "reasons": list(proof.reasons),
-            "warning": proof.warning or None,
-        },
+        "proof": None if proof is None else proof_data(proof),
         "proof_error": None if outcome.proof_error is None else str(outcome.proof_error),
     }

@@ -241,7 +241,7 @@ PLACES: Final[Mapping[str, tuple[str, ...]]] = {
     "the views": (
         *("models.views", "models.saved", "dialog.close", *_MOVING, "list.open", "views."),
     ),
-    "the servers to load onto": (
+    "the servers to load into": (
         *("model.load", "dialog.close", *_MOVING, "list.open"),
         *("list.page_down", "list.page_up"),
     ),

@@ -129,7 +129,10 @@ def outcome_lines(outcome: Outcome) -> list[str]:
         lines.append(f"{shown} {was} on {loaded.server}.")
     if proof is not None:
         sentence = proof_sentence(proof)
-        lines += [f"{sentence[0].upper()}{sentence[1:]}.", *proof_notes(proof)]
+        lines += [
+            f"{sentence[0].upper()}{sentence[1:]}.",
+            *(f"{note.removesuffix('.')}." for note in proof_notes(proof)),
+        ]
     if loaded is not None and proof is not None and proof.verdict == Verdict.NO_EFFECT:
         lines.append(
             "It stays loaded, but requests for it are answered as by the base model:"

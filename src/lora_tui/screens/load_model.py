@@ -1,4 +1,4 @@
-"""Loads a model onto a server, or unloads it: what the key does in the list and on its page."""
+"""Loads a model into a server, or unloads it: what the key does in the list and on its page."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class LoadMenu(ChoiceForm):
                 classes="dialog-heading",
             ),
             OptionList(*(Option(self._line(one)) for one in self._servers), markup=False),
-            title="Load onto a server",
+            title="Load into a server",
             keys=[("list.open", "loads, or unloads"), ("dialog.close", "closes")],
         )
 
@@ -89,7 +89,7 @@ class LoadMenu(ChoiceForm):
 
 
 def choose_server(screen: CacheScreen, model_id: str, name: str) -> None:
-    """Open the menu of servers; load the model onto the chosen one, or unload it there."""
+    """Open the menu of servers; load the model into the chosen one, or unload it there."""
     lora = screen.lora
     loaded = {
         one.server: terminal_safe(one.name, limit=_SHORT)
@@ -130,7 +130,7 @@ def load_onto(
     lora, shown = screen.lora, terminal_safe(name, limit=_SHORT)
     if not confirmed:
         lora.notify(f"{shown}: delivering it, loading it and proving its effect",
-                    title=f"Loading onto {server}")  # fmt: skip
+                    title=f"Loading into {server}")  # fmt: skip
 
     def ended(result: LoadedText | CommandToConfirm) -> None:
         lora.poll_cache()
@@ -141,23 +141,23 @@ def load_onto(
             lora.notify(
                 "llama-server takes adapters at its start only. Run the copied commands on its"
                 " machine, then load it here again to prove its effect.",
-                title=f"Not loaded onto {server} yet",
+                title=f"Not loaded into {server} yet",
                 severity="warning",
                 timeout=_LONG_SECONDS,
             )
         else:
             lora.notify(
                 "\n".join(result.lines),
-                title=f"Loaded onto {server}"
+                title=f"Loaded into {server}"
                 if result.clear
-                else f"Loaded onto {server}, but without a clear effect",
+                else f"Loaded into {server}, but its effect is in doubt",
                 severity="information" if result.clear else "warning",
                 timeout=_LONG_SECONDS,
             )
 
     def failed(error: LoraTuiError) -> None:
         lora.poll_cache()
-        lora.show_error(error, title=f"Not loaded onto {server}")
+        lora.show_error(error, title=f"Not loaded into {server}")
 
     call = partial(lora.writers.load_model, model_id, server, confirmed=confirmed)
     lora.start(call, ended, failed=failed, name="load a model", in_turn=_IN_TURN)

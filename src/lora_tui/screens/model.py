@@ -90,7 +90,7 @@ class ModelScreen(MetricsScreen):
         bound(
             *("model.load", "load", "Load"),
             show=False,
-            tooltip="Load it onto a server and prove that it changes the answers, or unload it",
+            tooltip="Load it into a server and prove that it changes the answers, or unload it",
         ),
         bound(
             *("model.report", "report", "Report"),
@@ -270,7 +270,7 @@ class ModelScreen(MetricsScreen):
             self.app.push_screen(SnippetsScreen(served, ascii_only=self.ascii_only))
 
     def action_load(self) -> None:
-        """Choose a server to load it onto, or unload it there."""
+        """Choose a server to load it into, or unload it there."""
         from lora_tui.screens.load_model import choose_server
 
         if self._model is not None:

@@ -51,7 +51,7 @@ MODEL_KEYS: Final[tuple[BindingType, ...]] = (
     bound(
         *("models.load", "load", "Load"),
         show=False,
-        tooltip="Load the model onto a server, or unload it",
+        tooltip="Load the model into a server, or unload it",
     ),
     bound("models.copy_id", "copy_id", "Copy id", show=False, tooltip="Copy the id of the model"),
     *MARK_KEYS,
