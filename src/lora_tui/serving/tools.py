@@ -124,6 +124,7 @@ def served_name(text: str) -> str:
 
 
 def state_of(client: Client, server: Server, tools: Tools) -> ServerState:
+    """What the server has now, kept in the cache. Raises UnreachableError if it is silent."""
     state = client.state()
     with transaction(tools.db):
         put_server_state(tools.db, state)
@@ -155,6 +156,7 @@ def copies_of(model: Model, tools: Tools) -> list[Path]:
 def loaded_row(
     tools: Tools, server: Server, model: Model, version: Version, name: str, place: Delivery
 ) -> Loaded:
+    """The note that a server has this version, loaded from this place, from now on."""
     return Loaded(
         owner=tools.owner,
         server=server.name,
@@ -206,6 +208,7 @@ def changing(server: Server, tools: Tools) -> Iterator[None]:
 
 
 def remote_directory(server: Server, options: LoadOptions) -> str:
+    """The directory for adapters on the server's machine. Raises UsageError if none is named."""
     directory = options.remote or server.remote
     if not directory:
         raise UsageError(
