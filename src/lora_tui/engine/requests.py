@@ -27,17 +27,17 @@ from lora_tui.config.load import load_preferences, load_profile
 from lora_tui.config.paths import Paths, find_paths
 from lora_tui.config.table import Profile
 from lora_tui.engine.alerts import AlertWatch
+from lora_tui.engine.ask_servers import ServersWriter
 from lora_tui.engine.cancel_job import cancel_job
 from lora_tui.engine.changed_settings import ChangedSettings
 from lora_tui.engine.harvest import INTERVAL, BackgroundHarvest
 from lora_tui.engine.idle_work import IdleWork
 from lora_tui.engine.keeping import KeepingWriter
 from lora_tui.engine.live import LiveSync, Needs
+from lora_tui.engine.load_requests import LoadRequests
 from lora_tui.engine.marks import MarksWriter
 from lora_tui.engine.protocol import CACHE, KEYRING, Hello
 from lora_tui.engine.proving import Proofs
-from lora_tui.engine.serving import ServersWriter
-from lora_tui.engine.serving_requests import ServingRequests
 from lora_tui.engine.trying import Trials
 from lora_tui.engine.weights import analyse_downloads
 from lora_tui.errors import (
@@ -108,7 +108,7 @@ class Requests:
         if profile is not None and owner is not None:
             with suppress(LoraTuiError):  # the screens show the last copy
                 self._servers.refresh_copy()
-        self._serving = ServingRequests(
+        self._serving = LoadRequests(
             self._require_profile, self._require_user, self._cache, self._online
         )
         self._settings = ChangedSettings(paths.config_file, self._take_settings)

@@ -116,8 +116,8 @@ def _ask(
     began = clock()
     first: float | None = None
     last = began
-    texts: list[str] = []
-    length = pieces = 0
+    text = ""
+    pieces = 0
     counted: int | None = None
     finish = ""
     stream = client.answer(
@@ -133,21 +133,20 @@ def _ask(
                 last = clock()
                 first = last if first is None else first
                 pieces += 1
-                texts.append(piece.text[: LONGEST_ANSWER - length])
-                length += len(texts[-1])
+                text += piece.text[: LONGEST_ANSWER - len(text)]
             counted = piece.answer_tokens if piece.answer_tokens is not None else counted
             finish = piece.finish or finish
             tokens = counted if counted is not None else pieces
             answer = Answer(
                 Progress.STREAMING,
-                text="".join(texts),
+                text=text,
                 first_token=None if first is None else first - began,
                 rate=_rate(tokens, first, last),
                 tokens=tokens,
                 is_counted=counted is not None,
                 finish=terminal_safe(finish, limit=40),
             )
-            if length >= LONGEST_ANSWER or number >= MOST_PIECES:
+            if len(text) >= LONGEST_ANSWER or number >= MOST_PIECES:
                 answer = answer._replace(finish="cut")
                 break
             if is_cancelled():

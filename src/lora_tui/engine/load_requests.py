@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from lora_tui.serving.tools import Tools
 
 
-class ServingRequests:
+class LoadRequests:
     """Loading and unloading, one at a time: a server is asked one thing at a time."""
 
     def __init__(
