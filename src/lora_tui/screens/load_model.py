@@ -175,7 +175,8 @@ def _confirm(screen: CacheScreen, server: str, model_id: str, name: str, command
         f"{terminal_safe(command, limit=400)}\n\n"
         f"`lora-tui load {model_id[:8]} --to {server} --script` prints it. Run it?"
     )
-    screen.lora.push_screen(ConfirmScreen("Fetch the files there", question), answered)
+    ask = ConfirmScreen("Fetch the files there", question)
+    screen.lora.push_screen(ask, screen.while_alive(answered))
 
 
 def _ask_to_unload(screen: CacheScreen, server: str, model_id: str, name: str) -> None:
