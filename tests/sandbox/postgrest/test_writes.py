@@ -51,7 +51,7 @@ def test_a_user_cannot_write_without_a_policy(user: Client) -> None:
     assert (insert.status_code, insert.json()["code"]) == (403, "42501")
     update = user.rest(
         "PATCH",
-        "model_artifacts?name=neq.x",
+        "datasets?name=neq.x",
         json={"name": "x"},
         headers={"Prefer": "return=representation"},
     )
