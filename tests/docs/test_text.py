@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import fnmatch
+import functools
+import os
 import re
 import runpy
 import shlex
@@ -22,6 +25,23 @@ from tests.docs.documents import ROOT, USER_DOCUMENTS, blocks, inline_code, name
 FOREIGN = {"--require-hashes", "--max-lora-rank", "--enable-lora", "--lora"}
 PATH = re.compile(r"(?:[\w.-]+/)*[\w.*-]+(?:\.(?:py|md|tcss|sql|toml|txt|sh|service|timer)|/)")
 TREES = ("", "src/lora_tui/", "src/lora_tui/**/", "tests/", "docs/")
+
+
+@functools.cache
+def parser_of_all() -> argparse.ArgumentParser:
+    """Made once: each sentence of the documents is read by it."""
+    return build_parser()
+
+
+@functools.cache
+def files_of_tests() -> dict[Path, str]:
+    """The modules of the tests, without those of packages that npm has installed."""
+    found = {}
+    for place, inner, names in os.walk(ROOT / "tests"):
+        inner[:] = [name for name in inner if name != "node_modules"]
+        for file in fnmatch.filter(names, "test_*.py"):
+            found[Path(place, file)] = Path(place, file).read_text()
+    return found
 
 
 def options(parser: argparse.ArgumentParser) -> Iterator[str]:
@@ -45,7 +65,7 @@ def test_a_command_in_a_sentence_is_one_that_is_taken(document: Path) -> None:
 def refused(words: list[str]) -> str:
     """Why the parser does not take a command line; empty where it does."""
     try:
-        build_parser().parse_args(words)
+        parser_of_all().parse_args(words)
     except UsageError as error:
         return str(error)
     except SystemExit:  # --help and --version
@@ -56,7 +76,7 @@ def refused(words: list[str]) -> str:
 @pytest.mark.parametrize("document", USER_DOCUMENTS, ids=name)
 def test_an_option_in_a_sentence_is_one_that_exists(document: Path) -> None:
     scripts = " ".join(path.read_text() for path in (ROOT / "scripts").iterdir() if path.is_file())
-    ours = set(options(build_parser())) | set(re.findall(r"--[a-z-]+", scripts)) | FOREIGN
+    ours = set(options(parser_of_all())) | set(re.findall(r"--[a-z-]+", scripts)) | FOREIGN
     named = {
         code.split()[0].split("=")[0] for code in inline_code(document) if code.startswith("--")
     }
@@ -78,9 +98,10 @@ def test_a_file_that_is_named_exists(document: Path) -> None:
 
 @pytest.mark.parametrize("document", USER_DOCUMENTS, ids=name)
 def test_a_test_that_is_named_exists(document: Path) -> None:
-    defined = "\n".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
+    defined = "\n".join(files_of_tests().values())
     named = re.findall(r"\btest_\w+", " ".join(inline_code(document)))
-    functions = [test for test in named if not list(ROOT.glob(f"tests/**/{test}.py"))]
+    modules = {path.stem for path in files_of_tests()}
+    functions = [test for test in named if test not in modules]
     assert [test for test in functions if f"def {test}" not in defined] == []
 
 
