@@ -20,7 +20,7 @@ from lora_tui.errors import (
     NotFoundError,
     UnreachableError,
 )
-from lora_tui.gateway.http import REPEATABLE, ClientOwner, build_client
+from lora_tui.gateway.http import REPEATABLE, BearerAuth, ClientOwner, build_client
 from lora_tui.gateway.responses import check, error_body, is_from_service, read_json
 from lora_tui.json_values import parse_json
 from lora_tui.secret import Secret
@@ -111,7 +111,7 @@ class Worker(ClientOwner):
 
     def __init__(self, url: str, api_key: Secret, *, client: httpx.Client | None = None) -> None:
         self._url = url.rstrip("/")
-        super().__init__(client or build_client(url, auth=_WorkerAuth(api_key)))
+        super().__init__(client or build_client(url, auth=BearerAuth(api_key)))
 
     def result(self, external_job_id: str) -> WorkerResult:
         """The files of a completed job.
@@ -176,15 +176,6 @@ class Worker(ClientOwner):
             return self._client.request(method, f"{self._url}/{path}", extensions=dict(REPEATABLE))
         except UnreachableError as error:
             raise WorkerUnreachableError(error, answered=False) from error
-
-
-class _WorkerAuth(httpx.Auth):
-    def __init__(self, key: Secret) -> None:
-        self._key = key
-
-    def auth_flow(self, request: httpx.Request) -> Any:
-        request.headers["Authorization"] = f"Bearer {self._key.reveal()}"
-        yield request
 
 
 def _in_path(external_job_id: str) -> str:

@@ -12,7 +12,7 @@ import re
 import socket
 import ssl
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final, Self
 
@@ -34,6 +34,7 @@ from lora_tui.gateway.retry import RETRY, TOTAL_SECONDS, RetryPolicy, causes_of
 from lora_tui.gateway.upload_body import UploadTransport
 from lora_tui.gateway.vendor import current_exchange
 from lora_tui.json_values import json_text
+from lora_tui.secret import Secret
 from lora_tui.text import terminal_safe, without_secrets
 
 TIMEOUT: Final = httpx.Timeout(connect=10.0, read=20.0, write=30.0, pool=30.0)
@@ -94,6 +95,18 @@ def build_client(
         follow_redirects=False,
         transport=retries if auth is None else _Authorised(retries, auth),
     )
+
+
+class BearerAuth(httpx.Auth):
+    """Authorises by a key that goes to this client's host alone."""
+
+    def __init__(self, key: Secret) -> None:
+        self._key = key
+
+    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        """See httpx."""
+        request.headers["Authorization"] = f"Bearer {self._key.reveal()}"
+        yield request
 
 
 class ClientOwner:

@@ -24,7 +24,7 @@ from lora_tui.errors import (
     TooLargeAnswerError,
     UnreachableError,
 )
-from lora_tui.gateway.http import build_client, open_stream
+from lora_tui.gateway.http import BearerAuth, build_client, open_stream
 from lora_tui.gateway.responses import require_encoding
 from lora_tui.gateway.retry import ONCE, SOON
 from lora_tui.json_values import parse_json
@@ -55,7 +55,7 @@ class Requests:
         self.server = server
         self._key = key
         self._client = build_client(
-            server.url, auth=_Bearer(key) if key else None, retry=SOON, timeout=_ASKING
+            server.url, auth=BearerAuth(key) if key else None, retry=SOON, timeout=_ASKING
         )
         self._lock = threading.Lock()
         self._streaming: set[socket.socket] = set()
@@ -194,15 +194,6 @@ class _Streaming:
         if self._socket is not None:
             with self._requests._lock:
                 self._requests._streaming.discard(self._socket)
-
-
-class _Bearer(httpx.Auth):
-    def __init__(self, key: Secret) -> None:
-        self._key = key
-
-    def auth_flow(self, request: httpx.Request) -> Any:
-        request.headers["Authorization"] = f"Bearer {self._key.reveal()}"
-        yield request
 
 
 def _lines(response: httpx.Response, what: str) -> Iterator[bytes]:
