@@ -282,6 +282,11 @@ def ending_error() -> UnreachableError:
     return UnreachableError("The application is ending")
 
 
+def offline_error(remedy: str = "start without --offline") -> UnreachableError:
+    """The error of what needs the network while --offline was given."""
+    return UnreachableError("This needs the network, and --offline was given", remedy=remedy)
+
+
 def not_enough_space(
     needed: int, free: int, directory: object, *, margin: int, instead: str
 ) -> DiskError:

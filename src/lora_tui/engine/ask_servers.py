@@ -12,7 +12,7 @@ from lora_tui.config.servers import servers_in
 from lora_tui.config.table import Profile
 from lora_tui.deployments.copy import refresh_served
 from lora_tui.deployments.record import is_recorded, owner_key
-from lora_tui.errors import NotConfiguredError, UnreachableError
+from lora_tui.errors import NotConfiguredError, offline_error
 
 
 class ServersWriter:
@@ -52,9 +52,7 @@ class ServersWriter:
         profile = self._profile()
         servers = list(servers_in(profile).values())
         if self._is_offline:
-            raise UnreachableError(
-                "This needs the network, and --offline was given", remedy="start without --offline"
-            )
+            raise offline_error()
         states = ask_all(profile, servers)
         with self._cache() as db:
             forgotten = note_states(db, profile.paths, self._record_owner(), states)

@@ -13,7 +13,7 @@ from lora_tui.cache.models import require_model
 from lora_tui.config.table import Profile
 from lora_tui.deployments.record import owner_key
 from lora_tui.engine.protocol import CACHE, PROVING
-from lora_tui.errors import CancelledError, NotConfiguredError, UnreachableError
+from lora_tui.errors import CancelledError, NotConfiguredError, offline_error
 from lora_tui.reports.proof_text import proof_sentence
 
 if TYPE_CHECKING:
@@ -68,9 +68,7 @@ class Proofs:
         profile = self._profile()
         read_header = self._read_header
         if read_header is None:
-            raise UnreachableError(
-                "This needs the network, and --offline was given", remedy="start without --offline"
-            )
+            raise offline_error()
         cancelled = self._begin(model_id, server)
 
         def check_stop() -> None:

@@ -45,9 +45,9 @@ from lora_tui.errors import (
     DiskError,
     LoraTuiError,
     NotConfiguredError,
-    UnreachableError,
     UsageError,
     ending_error,
+    offline_error,
 )
 from lora_tui.library.disk_check import check_presence
 from lora_tui.secret import Secret
@@ -222,7 +222,7 @@ class Requests:
     def cancel_job(self, *, job_id: str) -> str:
         """Cancel a training job at the GPU worker; what happens next, in words."""
         if self._connect is None:
-            raise _offline()
+            raise offline_error()
         with self._cache() as db:
             return cancel_job(self._require_profile(), db, job_id)
 
@@ -353,7 +353,7 @@ class Requests:
 
     def _require_harvest(self) -> BackgroundHarvest:
         if self._harvest is None:
-            raise _offline()
+            raise offline_error()
         return self._harvest
 
     def _cache_path(self) -> Path:
@@ -376,7 +376,7 @@ class Requests:
 
     def _online(self) -> OnlineWriters:
         if self._connect is None:
-            raise _offline()
+            raise offline_error()
         with self._lock:
             if self._closed:
                 raise ending_error()
@@ -436,9 +436,3 @@ def _require_project(profile: Profile, owner: Owner) -> None:
 
 def _sign_in(form: login.Login, email: str, password: str, token: str) -> str:
     return form.with_token(Secret(token)) if token else form.with_password(email, Secret(password))
-
-
-def _offline() -> UnreachableError:
-    return UnreachableError(
-        "This needs the network, and --offline was given", remedy="start without --offline"
-    )

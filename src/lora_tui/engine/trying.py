@@ -16,7 +16,7 @@ from lora_tui.deployments.record import is_recorded, open_deployments, owner_key
 from lora_tui.domain.answers import Answer, Contestant, Progress, Settings, to_document
 from lora_tui.domain.servers import Vote
 from lora_tui.engine.protocol import TRYING
-from lora_tui.errors import NotConfiguredError, UnreachableError
+from lora_tui.errors import NotConfiguredError, offline_error
 
 if TYPE_CHECKING:
     from lora_tui.serving.client import Client
@@ -96,9 +96,7 @@ class Trials:
     ) -> list[dict[str, Any]]:
         """Ask them all; see `Writers.try_models`. Returns as soon as it is cancelled."""
         if self._is_offline:
-            raise UnreachableError(
-                "This needs the network, and --offline was given", remedy="start without --offline"
-            )
+            raise offline_error()
         profile = self._profile()
         find_server(profile, server)
         asked = [Contestant(*one) for one in contestants]
