@@ -22,17 +22,18 @@ from lora_tui.serving.requests import Requests
 from lora_tui.serving.values import (
     LONGEST_NAME,
     LONGEST_PATH,
+    LONGEST_VERSION,
+    asked_of,
     log_probability,
     not_understood,
     objects,
     pieces,
+    shown,
     text,
 )
-from lora_tui.text import terminal_safe
 
 MOST_PLACES: Final = 16
 """Tokens of a prompt whose log-probability is asked for, spread evenly: each takes a request."""
-_LONGEST_VERSION: Final = 60
 _CERTAIN: Final = 1e6
 """Added to the logit of a token, so that it is the one that is generated."""
 
@@ -63,14 +64,14 @@ class LlamaCpp(Client):
     def load(self, name: str, path: str) -> None:
         """Raises UsageError: an adapter is given to llama-server at its start."""
         raise UsageError(
-            f"{self.server.name} is a llama-server: it can't load {_shown(name)} while it runs",
+            f"{self.server.name} is a llama-server: it can't load {shown(name)} while it runs",
             remedy=f"start it again with --lora and the adapter as GGUF, made of {path}",
         )
 
     def unload(self, name: str) -> None:
         """Raises UsageError, as `load` does."""
         raise UsageError(
-            f"{self.server.name} is a llama-server: it can't unload {_shown(name)} while it runs",
+            f"{self.server.name} is a llama-server: it can't unload {shown(name)} while it runs",
             remedy="start it again without this --lora",
         )
 
@@ -83,7 +84,7 @@ class LlamaCpp(Client):
         tells nothing, so the result leaves these out. Raises NotANumberError where the weights
         have NaN.
         """
-        what = f"ask {self._asked(adapter)}"
+        what = asked_of(self.server.name, adapter)
         question = {"content": prompt, "add_special": True}
         answer = self._requests.post_json("tokenize", question, what)
         tokens = answer.get("tokens") if isinstance(answer, dict) else None
@@ -122,7 +123,7 @@ class LlamaCpp(Client):
         seed: int | None = None,
     ) -> Iterator[Piece]:
         """The answer, piece by piece; a model without a template gets ChatML from the server."""
-        what = f"ask {self._asked(adapter)}"
+        what = asked_of(self.server.name, adapter)
         body: dict[str, Any] = {
             "messages": [message._asdict() for message in messages],
             "max_tokens": most_tokens,
@@ -158,14 +159,14 @@ class LlamaCpp(Client):
             answer = self._requests.get("props", f"ask {self.server.name}")
         except LoraTuiError:
             return ""
-        return text(answer.get("build_info") if isinstance(answer, dict) else "", _LONGEST_VERSION)
+        return text(answer.get("build_info") if isinstance(answer, dict) else "", LONGEST_VERSION)
 
     def _chosen(self, adapter: str | None) -> dict[str, Any]:
         """The field of a request that chooses this adapter alone. Raises NotFoundError."""
         adapters = self._listed()  # each time: started again, it numbers them otherwise
         if adapter is not None and all(adapter != one.name for one in adapters):
             raise NotFoundError(
-                f"{self.server.name} was not started with {_shown(adapter)}",
+                f"{self.server.name} was not started with {shown(adapter)}",
                 remedy="start llama-server with --lora and its file",
             )
         scales = [{"id": one.id, "scale": float(one.name == adapter)} for one in adapters]
@@ -188,10 +189,6 @@ class LlamaCpp(Client):
             raise not_understood(what)
         return number
 
-    def _asked(self, adapter: str | None) -> str:
-        whom = "the base model" if adapter is None else _shown(adapter)
-        return f"{whom} on {self.server.name}"
-
 
 def _places(count: int) -> list[int]:
     """The places of a prompt of so many tokens that are asked for; the first token has none."""
@@ -199,7 +196,3 @@ def _places(count: int) -> list[int]:
         return list(range(1, count))
     step = (count - 1) / MOST_PLACES
     return [round((number + 1) * step) for number in range(MOST_PLACES)]
-
-
-def _shown(name: str) -> str:
-    return terminal_safe(name, limit=80)

@@ -13,12 +13,14 @@ from typing import Any, Final
 from lora_tui.errors import BackendError
 from lora_tui.json_values import integer
 from lora_tui.serving.client import Message, Piece
+from lora_tui.text import terminal_safe
 
 MOST_ADAPTERS: Final = 1000
 """Of a server; more are left out."""
 LONGEST_NAME: Final = 300
 """Characters; an adapter with a longer name, which no request can give, is left out."""
 LONGEST_PATH: Final = 4096
+LONGEST_VERSION: Final = 60
 
 
 def objects(answer: object, key: str, what: str) -> list[Mapping[str, Any]]:
@@ -79,6 +81,16 @@ def pieces(events: Iterable[Mapping[str, Any]], what: str) -> Iterator[Piece]:
 def as_prompt(messages: Sequence[Message]) -> str:
     """The contents one below the other, for a model without a chat template."""
     return "\n".join(message.content for message in messages)
+
+
+def shown(name: str) -> str:
+    """The name of an adapter, for a message."""
+    return terminal_safe(name, limit=80)
+
+
+def asked_of(server: str, adapter: str | None) -> str:
+    """What a question asks, for a message: an adapter, or the base model, of this server."""
+    return f"ask {'the base model' if adapter is None else shown(adapter)} on {server}"
 
 
 def not_understood(what: str) -> BackendError:

@@ -7,7 +7,7 @@ answered by the base model, so a request always has one.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Final
+from typing import Any
 
 from lora_tui import clock
 from lora_tui.config.servers import Server
@@ -20,16 +20,16 @@ from lora_tui.serving.requests import Requests
 from lora_tui.serving.values import (
     LONGEST_NAME,
     LONGEST_PATH,
+    LONGEST_VERSION,
     as_prompt,
+    asked_of,
     log_probability,
     not_understood,
     objects,
     pieces,
+    shown,
     text,
 )
-from lora_tui.text import terminal_safe
-
-_LONGEST_VERSION: Final = 60
 
 
 class Vllm(Client):
@@ -62,12 +62,12 @@ class Vllm(Client):
         """
         _check_name(name)
         body = {"lora_name": name, "lora_path": path}
-        self._requests.post("v1/load_lora_adapter", body, f"load {_shown(name)}")
+        self._requests.post("v1/load_lora_adapter", body, f"load {shown(name)}")
 
     def unload(self, name: str) -> None:
         """Unload it. Raises NotFoundError where it is not loaded."""
         _check_name(name)
-        self._requests.post("v1/unload_lora_adapter", {"lora_name": name}, f"unload {_shown(name)}")
+        self._requests.post("v1/unload_lora_adapter", {"lora_name": name}, f"unload {shown(name)}")
 
     def log_probabilities(self, prompt: str, adapter: str | None) -> Sequence[float]:
         """The log-probability of each token of the prompt but the first, which has none.
@@ -75,7 +75,7 @@ class Vllm(Client):
         By an echo request, which uses no cache of the server. Raises NotANumberError where the
         weights have NaN.
         """
-        what = f"ask {self._asked(adapter)}"
+        what = asked_of(self.server.name, adapter)
         body = {
             "model": self._model(adapter),
             "prompt": prompt,
@@ -107,7 +107,7 @@ class Vllm(Client):
         seed: int | None = None,
     ) -> Iterator[Piece]:
         """The answer, piece by piece; a model without a chat template gets the contents alone."""
-        what = f"ask {self._asked(adapter)}"
+        what = asked_of(self.server.name, adapter)
         body: dict[str, Any] = {
             "model": self._model(adapter),
             "max_tokens": most_tokens,
@@ -158,7 +158,7 @@ class Vllm(Client):
             answer = self._requests.get("version", f"ask {self.server.name}")
         except LoraTuiError:  # a proxy may pass on /v1 only
             return ""
-        return text(answer.get("version") if isinstance(answer, dict) else "", _LONGEST_VERSION)
+        return text(answer.get("version") if isinstance(answer, dict) else "", LONGEST_VERSION)
 
     def _model(self, adapter: str | None) -> str:
         if adapter is not None:
@@ -168,15 +168,7 @@ class Vllm(Client):
             self._models()
         return self._base
 
-    def _asked(self, adapter: str | None) -> str:
-        whom = "the base model" if adapter is None else _shown(adapter)
-        return f"{whom} on {self.server.name}"
-
 
 def _check_name(name: str) -> None:
     if not name.strip():
         raise UsageError("An adapter on a server needs a name")
-
-
-def _shown(name: str) -> str:
-    return terminal_safe(name, limit=80)
