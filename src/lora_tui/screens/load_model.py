@@ -2,90 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
-from textual.app import ComposeResult
 from textual.binding import BindingType
-from textual.content import Content
-from textual.widgets import OptionList, Static
-from textual.widgets.option_list import Option
 
 from lora_tui.cache.served import get_served
 from lora_tui.errors import LoraTuiError
 from lora_tui.screens.confirm import ConfirmScreen
-from lora_tui.screens.list_form import ChoiceForm
+from lora_tui.screens.server_menu import ServerMenu
 from lora_tui.text import terminal_safe
 from lora_tui.widgets.bindings import bound
-from lora_tui.widgets.cells import fit
-from lora_tui.widgets.forms import Dialog
 
 if TYPE_CHECKING:
     from lora_tui.engine.writers import CommandToConfirm, LoadedText, ServerLine
     from lora_tui.tui.base_screen import CacheScreen
 
 _IN_TURN: Final = "servers"
-_NAME: Final = 16
-_KIND: Final = 10
-_NOTE: Final = 46
-_MOST_LINES: Final = 10
 _SHORT: Final = 60
 _LONG_SECONDS: Final = 20.0
 """How long a toast stays that somebody has to read."""
 
 
-class LoadMenu(ChoiceForm):
-    """Answers the name of the chosen server, or None."""
+class LoadMenu(ServerMenu):
+    """Answers the server to load a model into, or to unload it from; or None."""
 
+    WIDTHS = (16, 10, 46)
+    MOST_LINES = 10
     BINDINGS: ClassVar[list[BindingType]] = [
-        bound("dialog.close", "dismiss(None)", "Close", show=False),
-        bound("model.load", "dismiss(None)", "Close", show=False),
-        bound("list.open", "choose", "Choose", show=False),
-        bound("list.down", "cursor(1)", "Next", show=False),
-        bound("list.up", "cursor(-1)", "Previous", show=False),
-        bound("list.page_down", "page(1)", "Next page", show=False),
-        bound("list.page_up", "page(-1)", "Previous page", show=False),
+        bound("model.load", "dismiss(None)", "Close", show=False)
     ]
-
-    def __init__(
-        self, model_name: str, servers: Sequence[ServerLine], loaded: Mapping[str, str]
-    ) -> None:
-        """`loaded`: server → the model's name there."""
-        super().__init__()
-        self._model_name, self._servers, self._loaded = model_name, servers, loaded
-        self.shown = [server.name for server in servers]
-
-    def compose(self) -> ComposeResult:
-        """One line per server, with its state and whether it has the model."""
-        ascii_only = self.app.has_class("-ascii")
-        width = _NAME + _KIND + _NOTE + 2
-        yield Dialog(
-            Static(
-                fit(self._model_name, width, ascii_only=ascii_only).rstrip(),
-                markup=False,
-                classes="dialog-heading",
-            ),
-            OptionList(*(Option(self._line(one)) for one in self._servers), markup=False),
-            title="Load into a server",
-            keys=[("list.open", "loads, or unloads"), ("dialog.close", "closes")],
-        )
-
-    def on_mount(self) -> None:
-        """Start at the first server."""
-        listing = self.query_one(OptionList)
-        listing.styles.height = min(_MOST_LINES, len(self.shown))
-        listing.highlighted = 0
-        listing.focus()
-
-    def _line(self, server: ServerLine) -> Content:
-        ascii_only = self.app.has_class("-ascii")
-        has_it = server.name in self._loaded
-        mark = ("*" if ascii_only else "●") if has_it else " "
-        note = f"has it: {self._loaded[server.name]}" if has_it else server.note
-        parts = ((server.name, _NAME), (server.kind, _KIND), (note, _NOTE))
-        shown = " ".join(fit(text, width, ascii_only=ascii_only) for text, width in parts)
-        return Content(f"{mark} {shown}")
 
 
 def choose_server(screen: CacheScreen, model_id: str, name: str) -> None:
@@ -104,7 +51,20 @@ def choose_server(screen: CacheScreen, model_id: str, name: str) -> None:
                 severity="warning",
             )
             return
-        menu = LoadMenu(terminal_safe(name, limit=_SHORT), servers, loaded)
+        menu = LoadMenu(
+            "Load into a server",
+            {
+                one.name: (
+                    one.kind,
+                    f"has it: {loaded[one.name]}" if one.name in loaded else one.note,
+                )
+                for one in servers
+            },
+            current=servers[0].name,
+            marked=loaded,
+            heading=terminal_safe(name, limit=_SHORT),
+            keys=[("list.open", "loads, or unloads"), ("dialog.close", "closes")],
+        )
         lora.push_screen(menu, screen.while_alive(chosen))
 
     def chosen(server: str | None) -> None:

@@ -33,7 +33,7 @@ from lora_tui.domain.answers import (
 from lora_tui.domain.servers import Vote
 from lora_tui.errors import LoraTuiError
 from lora_tui.screens.load_model import load_onto
-from lora_tui.screens.server_menu import ServerLine, ServerMenu
+from lora_tui.screens.server_menu import AskMenu
 from lora_tui.screens.try_keys import TRY_KEYS
 from lora_tui.screens.try_settings import TrySettingsForm
 from lora_tui.screens.try_text import missing_text, settings_text, tally_texts
@@ -280,8 +280,8 @@ class TryScreen(CacheScreen):
                 self._server = name
                 self._read_servers()
 
-        lines = [ServerLine(one.server, one.note) for one in self._choices]
-        self.app.push_screen(ServerMenu(self._server, lines), self.while_alive(chosen))
+        notes = {one.server: one.note for one in self._choices}
+        self.app.push_screen(AskMenu(self._server, notes), self.while_alive(chosen))
 
     def action_page(self, step: int) -> None:
         """Show the next columns at the right, or the previous ones."""
