@@ -111,9 +111,7 @@ def _wants_clear(context: Context, signed_in: SignedIn) -> bool:
     if context.arguments.clear_cache is not None:
         return bool(context.arguments.clear_cache)
     path = context.profile.cache_path(signed_in.user_id)
-    if context.json or not path.exists() or not (sys.stdin.isatty() and context.talk.isatty()):
+    if not path.exists() or not (context.can_ask and context.talk.isatty()):
         return False
     who = terminal_safe(signed_in.email or signed_in.user_id)
-    context.talk.write(f"Remove the cached models of {who} too? [y/N] ")
-    context.talk.flush()
-    return sys.stdin.readline().strip().lower() in ("y", "yes")
+    return context.is_confirmed(f"Remove the cached models of {who} too?")

@@ -26,8 +26,8 @@ from lora_tui.errors import (
     DamagedCacheError,
     LoraTuiError,
     NotFoundError,
-    UnreachableError,
     UsageError,
+    offline_error,
 )
 from lora_tui.files import file_stamp
 from lora_tui.json_values import json_text
@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from lora_tui.cache.jobs import JobSummary
 
 _LEAST_OF_JOB_ID: Final = 6
+YES: Final = ("y", "yes")
+"""What confirms a question."""
 CACHE_REBUILT: Final = (
     "The cache was written by an earlier version and has been rebuilt; downloads are kept."
     " Run `lora-tui sync` once to fetch your models."
@@ -159,9 +161,22 @@ class Context:
 
                 require_running(self.profile)
         if self.arguments.offline:
-            raise UnreachableError(
-                "This needs the network, and --offline was given", remedy="leave out --offline"
-            )
+            raise offline_error("leave out --offline")
+
+    @property
+    def can_ask(self) -> bool:
+        """Whether somebody is there to answer a question."""
+        return sys.stdin.isatty() and not self.json
+
+    def ask(self, question: str) -> str:
+        """What is typed in answer to a question, in small letters."""
+        self.talk.write(f"{question} ")
+        self.talk.flush()
+        return sys.stdin.readline().strip().lower()
+
+    def is_confirmed(self, question: str) -> bool:
+        """Whether a question is answered by yes; no answer is no."""
+        return self.ask(f"{question} [y/N]") in YES
 
     def print_data(self, data: Any) -> None:
         """Print the success envelope, in ASCII, so that no remote text controls the terminal."""

@@ -130,7 +130,7 @@ def archive(context: Context) -> ExitCode:
 
 def delete(context: Context) -> ExitCode:
     """Delete models in the project, after a question; `restore` undoes it."""
-    if not context.arguments.yes and (context.json or not sys.stdin.isatty()):
+    if not context.arguments.yes and not context.can_ask:
         raise UsageError("Deleting needs a confirmation", remedy="add --yes")
     context.require_network()
     with context.cache() as db:
@@ -280,9 +280,7 @@ def _is_confirmed(context: Context, chosen: Sequence[_Chosen]) -> bool:
         "Files stay in the bucket until the harvester removes them, where it is set to;"
         " `lora-tui restore` takes a deletion back."
     )
-    context.talk.write(f"Delete {what} in the project: {names}{more}? [y/N] ")
-    context.talk.flush()
-    return sys.stdin.readline().strip().lower() in ("y", "yes")
+    return context.is_confirmed(f"Delete {what} in the project: {names}{more}?")
 
 
 def _each(

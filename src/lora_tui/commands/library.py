@@ -5,7 +5,6 @@ Neither needs the network or a login; with a cache they also know the project's 
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -256,12 +255,10 @@ def _remove(context: Context) -> ExitCode:
     if held and not context.arguments.unload:
         raise loaded_error(held, adapter.directory)
     if not context.arguments.yes:
-        if not sys.stdin.isatty() or context.json:
+        if not context.can_ask:
             raise UsageError("Removing needs a confirmation", remedy="add --yes")
         place = terminal_safe(str(adapter.directory), limit=1_000)
-        context.talk.write(f"Remove {adapter.name} from {place}? [y/N] ")
-        context.talk.flush()
-        if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        if not context.is_confirmed(f"Remove {adapter.name} from {place}?"):
             context.say("Nothing was removed.")
             return ExitCode.OK
     if held:
@@ -346,16 +343,14 @@ def _may_remove(
     """Ask whether to remove these adapters, unless the user has said so. Raises UsageError."""
     if context.arguments.yes:
         return True
-    if not sys.stdin.isatty() or context.json:
+    if not context.can_ask:
         raise UsageError("Removing needs a confirmation", remedy="add --yes")
     for adapter in adapters:
         only = put_away[adapter.model_id or ""].only_here
         note = "; the project has no files of it any more" if only else ""
         size = formats.size(adapter.size)
         context.talk.write(f"{_mark(put_away, adapter):<8}  {size:>10}  {adapter.name}{note}\n")
-    context.talk.write(f"Remove {_occupied(adapters)} from this disk? [y/N] ")
-    context.talk.flush()
-    return sys.stdin.readline().strip().lower() in ("y", "yes")
+    return context.is_confirmed(f"Remove {_occupied(adapters)} from this disk?")
 
 
 def _servers_with(context: Context, directory: Path) -> list[str]:

@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lora_tui.commands.context import Context, resolve, told
+from lora_tui.commands.context import YES, Context, resolve, told
 from lora_tui.domain.servers import Loaded
 from lora_tui.errors import ExitCode, LoraTuiError, UsageError
 from lora_tui.reports.proof_text import proof_data
@@ -159,7 +159,7 @@ def _confirmed(context: Context, command: str, script: Secret) -> bool:
     if getattr(context.arguments, "yes", False):
         context.say(f"Running: {terminal_safe(command, limit=500)}")
         return True
-    if not sys.stdin.isatty() or context.json:
+    if not context.can_ask:
         raise UsageError(
             "A script would run on another machine, which needs a confirmation",
             details=terminal_safe(command, limit=500),
@@ -167,11 +167,9 @@ def _confirmed(context: Context, command: str, script: Secret) -> bool:
         )
     context.say(f"This runs: {terminal_safe(command, limit=500)}")
     while True:
-        context.talk.write("Run it? [y/N, s shows the script] ")
-        context.talk.flush()
-        answer = sys.stdin.readline().strip().lower()
+        answer = context.ask("Run it? [y/N, s shows the script]")
         if answer != "s":
-            return answer in ("y", "yes")
+            return answer in YES
         context.talk.write(script.reveal())
 
 
