@@ -36,6 +36,8 @@ _WIDGETS = {
     "try_models": {"Try, in the prompt": ("prompt_line",)},
     "jobs": {"Jobs, in the list": ("job_table", "row_view", "row_table")},
 }
+# What several screens inherit is shown with each of them.
+_BASES = ("chart_screen", "metrics_screen")
 _FIRST = ("models", "model", "compare", "jobs", "transfers", "notifications", "harvest", "costs")
 _NAMES = {"pagedown": "page down", "pageup": "page up"}
 
@@ -44,6 +46,7 @@ def reference() -> str:
     """The whole page."""
     parts = [_INTRODUCTION, *_section("Everywhere", _bindings(BaseApp, LoraTuiApp))]
     found = [module.name for module in pkgutil.iter_modules(lora_tui.screens.__path__)]
+    found = [name for name in found if name not in _BASES]
     for name in sorted(found, key=lambda n: (_FIRST.index(n) if n in _FIRST else len(_FIRST), n)):
         screens = _classes(f"lora_tui.screens.{name}")
         parts += _section(name.replace("_", " ").capitalize(), _bindings(*screens))
@@ -59,10 +62,14 @@ def _classes(module: str) -> list[type]:
 
 
 def _bindings(*classes: type) -> Iterator[Binding]:
+    """Those of each class, then those it inherits, but for actions that it describes itself."""
     for one in classes:
-        for binding in vars(one).get("BINDINGS", ()):
-            if isinstance(binding, Binding) and binding.description:
-                yield binding
+        described: set[str | None] = set()
+        for base in one.__mro__:
+            own = [b for b in vars(base).get("BINDINGS", ()) if isinstance(b, Binding)]
+            if base.__module__.startswith("lora_tui."):
+                yield from (b for b in own if b.description and b.id not in described)
+            described.update(binding.id for binding in own)
 
 
 def _section(title: str, bindings: Iterable[Binding]) -> list[str]:
