@@ -20,9 +20,6 @@ is that of the work. Waiting between two pieces costs next to nothing: 0.04 s of
 from __future__ import annotations
 
 import argparse
-import json
-import multiprocessing
-import os
 import shutil
 import socket
 import subprocess
@@ -31,32 +28,27 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from datetime import datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
-
-import httpx
 
 from figures import figure, report
+from harvest_setup import (
+    MEGABYTE,
+    MOST_FILES,
+    Outcome,
+    harvest,
+    into_bucket,
+    piped,
+    project,
+    source,
+    timed,
+)
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from tests.safetensors import one_tensor_header
-
-MEGABYTE = 1 << 20
-NAME = "adapter_model.safetensors"
-CONFIGURATION = b'{"peft_type": "LORA", "r": 4}'
-"""Without one a harvest publishes no weights."""
 PEER = "curl | curl"
 CHECKED = "curl | sha256sum | curl"
 PEER_DAV = "curl | curl, to WebDAV"
 RCLONE = "rclone copyurl, to WebDAV"
 HARVEST = "harvest"
 WHOLE = "harvest, whole process"
-MOST_FILES = 99
-MOST_ROUNDS = 4  # as many jobs wait in a fresh sandbox
 
 
 def main() -> None:
@@ -68,27 +60,28 @@ def main() -> None:
     size = arguments.megabytes * MEGABYTE
     files = min(arguments.files, MOST_FILES)
 
-    def note(name: str, seconds: float, peak: int) -> None:
-        rates.setdefault(name, []).append(files * arguments.megabytes / seconds)
-        memory.setdefault(name, []).append(peak / MEGABYTE)
+    def note(name: str, outcome: Outcome, seconds: float | None = None) -> None:
+        rate = files * arguments.megabytes / (seconds or outcome.seconds)
+        rates.setdefault(name, []).append(rate)
+        memory.setdefault(name, []).append(outcome.peak / MEGABYTE)
 
     with (
         tempfile.TemporaryDirectory(prefix="lora-tui-bench-", dir=arguments.dir) as home,
         source(size, files) as url,
-        sandbox(Path(home) / "sandbox") as settings,
+        project(Path(home) / "sandbox", waiting_jobs=arguments.rounds) as settings,
         webdav(Path(home) / "webdav") as dav,
     ):
-        for number in range(min(arguments.rounds, MOST_ROUNDS)):
+        for number in range(arguments.rounds):
             if not arguments.ours_alone:
                 for name, middle in ((PEER, ""), (CHECKED, "| tee >(sha256sum >&2)")):
                     target = f"{number}-{len(middle)}"
-                    note(name, *timed(into_bucket(url, settings, target, middle, files)))
+                    note(name, piped(into_bucket(url, settings, target, files, middle)))
                 if dav and files == 1:
-                    note(PEER_DAV, *timed(into_webdav(url, dav)))
-                    note(RCLONE, *timed(by_rclone(url, dav)))
-            inside, whole, peak = harvest(url, settings, Path(home))
-            note(HARVEST, inside, peak)
-            note(WHOLE, whole, peak)
+                    note(PEER_DAV, piped(into_webdav(url, dav)))
+                    note(RCLONE, timed(by_rclone(url, dav)))
+            outcome = harvest(settings | {"GPU_CLUSTER_API_URL": url}, Path(home))
+            note(HARVEST, outcome)
+            note(WHOLE, outcome, outcome.process_seconds)
     pairs = [
         (HARVEST, PEER, "at least 0.9"),
         (WHOLE, PEER, ""),
@@ -128,29 +121,15 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--megabytes", type=int, default=256)
     parser.add_argument("--files", type=int, default=1, help=f"at most {MOST_FILES}")
-    parser.add_argument("--rounds", type=int, default=3, help=f"at most {MOST_ROUNDS}")
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--dir", help="where the sandbox keeps its files (a temporary directory)")
     parser.add_argument("--ours-alone", action="store_true", help="leave the peers out")
     arguments, _ = parser.parse_known_args()
     return arguments
 
 
-def into_bucket(
-    url: str, settings: dict[str, str], name: str, middle: str, files: int
-) -> list[str]:
-    """The pipe that sends a file in one request, for one file after another."""
-    target = f"{settings['SUPABASE_URL']}/storage/v1/object/lora-models/bench/{name}-$n.bin"
-    key = settings["SUPABASE_SERVICE_ROLE_KEY"]
-    return piped(
-        f"for n in {{1..{files}}}; do"
-        f" curl -sf --noproxy '*' '{url}/file' {middle} | curl -sf --noproxy '*' -X POST -T -"
-        f" -H 'apikey: {key}' -H 'x-upsert: true' -H 'Expect:'"
-        f" -H 'Content-Type: application/octet-stream' \"{target}\" || exit 1; done"
-    )
-
-
-def into_webdav(url: str, dav: str) -> list[str]:
-    return piped(
+def into_webdav(url: str, dav: str) -> str:
+    return (
         f"curl -sf --noproxy '*' '{url}/file'"
         f" | curl -sf --noproxy '*' -T - -H 'Expect:' '{dav}/by-curl.bin'"
     )
@@ -159,21 +138,6 @@ def into_webdav(url: str, dav: str) -> list[str]:
 def by_rclone(url: str, dav: str) -> list[str]:
     connection = ["--config", "", "--webdav-url", dav]
     return ["rclone", "copyurl", *connection, f"{url}/file", ":webdav:by-rclone.bin"]
-
-
-def piped(command: str) -> list[str]:
-    return ["bash", "-o", "pipefail", "-c", command]
-
-
-def timed(command: list[str]) -> tuple[float, int]:
-    """Seconds that a command takes, and the peak of memory of its largest process in bytes."""
-    start = time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        sys.exit(f"{command[0]} failed ({process.returncode})")
-    return time.perf_counter() - start, usage.ru_maxrss * 1024
 
 
 @contextmanager
@@ -200,123 +164,6 @@ def webdav(directory: Path) -> Iterator[str | None]:
     finally:
         process.terminate()
         process.wait()
-
-
-def harvest(url: str, settings: dict[str, str], home: Path) -> tuple[float, float, int]:
-    """Seconds of the job, seconds of the process, and its peak of memory in bytes."""
-    environment = os.environ | settings | {"GPU_CLUSTER_API_URL": url, "LORA_TUI_HOME": str(home)}
-    start = time.perf_counter()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "lora_tui", "--harvest", "--once", "--limit", "1", "--json"],
-        env=environment,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout is not None
-    events = {entry["event"]: entry for entry in map(json.loads, process.stdout)}
-    _, status, usage = os.wait4(process.pid, 0)
-    whole = time.perf_counter() - start
-    if status != 0:
-        sys.exit(f"the harvest failed: {events.get('job_failed', events)}")
-    began, ended = (
-        datetime.fromisoformat(events[name]["at"]) for name in ("job_started", "job_harvested")
-    )
-    return (ended - began).total_seconds(), whole, usage.ru_maxrss * 1024
-
-
-@contextmanager
-def sandbox(home: Path) -> Iterator[dict[str, str]]:
-    """The settings of a backend in a process of its own."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "lora_tui", "demo", "--serve-only", "--json", "--models", "1"],
-        env=os.environ | {"LORA_TUI_HOME": str(home)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
-    try:
-        assert process.stdout is not None
-        lines = []
-        for line in process.stdout:
-            lines.append(line)
-            if line.rstrip() == "}":
-                break
-        settings: dict[str, str] = json.loads("".join(lines))["data"]
-        # the peers know no resumable upload: theirs is the simplest that there is
-        httpx.post(
-            f"{settings['SUPABASE_URL']}/_control/faults",
-            json={"standard_upload_limit": 6 << 30},
-            trust_env=False,
-        ).raise_for_status()
-        yield settings
-    finally:
-        process.terminate()
-        process.wait()
-
-
-@contextmanager
-def source(size: int, files: int) -> Iterator[str]:
-    """The address of a worker, in a process of its own, whose jobs made so many sparse files."""
-    context = multiprocessing.get_context("spawn")
-    ours, theirs = context.Pipe()
-    process = context.Process(target=serve_source, args=(size, files, theirs), daemon=True)
-    process.start()
-    try:
-        yield f"http://127.0.0.1:{ours.recv()}"
-    finally:
-        process.terminate()
-        process.join()
-
-
-def serve_source(size: int, files: int, pipe: Connection) -> None:
-    """Answer the questions of a harvest, and send the file with the least effort."""
-    with tempfile.TemporaryFile() as file:
-        file.write(one_tensor_header(size))
-        file.truncate(size)
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-            wbufsize = -1  # head and body in one packet: two would cost 40 ms of Nagle's delay
-
-            def do_GET(self) -> None:
-                if self.path == "/file":
-                    self._head(200, size)
-                    self.wfile.flush()
-                    offset = 0
-                    while offset < size:
-                        offset += os.sendfile(
-                            self.connection.fileno(), file.fileno(), offset, size - offset
-                        )
-                elif self.path == "/configuration":
-                    self._head(200, len(CONFIGURATION))
-                    self.wfile.write(CONFIGURATION)
-                elif self.path.startswith("/status/"):
-                    names = [NAME] if files == 1 else [f"{n}-{NAME}" for n in range(files)]
-                    host = f"http://{self.headers['Host']}"
-                    urls = dict.fromkeys(names, f"{host}/file")
-                    urls["adapter_config.json"] = f"{host}/configuration"
-                    answer: dict[str, Any] = {
-                        "status": "COMPLETED",
-                        "output": {"model_files": urls},
-                    }
-                    body = json.dumps(answer).encode()
-                    self._head(200, len(body))
-                    self.wfile.write(body)
-                else:
-                    self._head(404, 0)
-
-            def _head(self, status: int, length: int) -> None:
-                self.send_response(status)
-                self.send_header("Content-Length", str(length))
-                self.send_header("ETag", '"the-only-version"')
-                self.end_headers()
-
-            def log_message(self, format: str, *arguments: object) -> None:
-                del format, arguments
-
-        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        pipe.send(server.server_port)
-        server.serve_forever()
 
 
 if __name__ == "__main__":
