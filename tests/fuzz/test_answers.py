@@ -24,7 +24,7 @@ from lora_tui.gateway.read_prefix import read_prefix
 from lora_tui.gateway.rest import Rest
 from lora_tui.gateway.storage import Storage
 from lora_tui.harvest.source import SourceFiles
-from lora_tui.harvest.store import Spool
+from lora_tui.harvest.spool import Spool
 from lora_tui.secret import Secret
 from lora_tui.transfers.connection import RangeConnection
 from tests.fuzz.conftest import examples

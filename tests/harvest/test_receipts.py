@@ -15,7 +15,8 @@ from lora_tui.gateway.rest import Rest
 from lora_tui.gateway.storage import ObjectInfo, Storage
 from lora_tui.harvest.lease import Lease, LeaseLostError
 from lora_tui.harvest.receipts import Receipt, Receipts
-from lora_tui.harvest.store import Spool, store_file
+from lora_tui.harvest.spool import Spool
+from lora_tui.harvest.store import store_file
 
 STORED = ObjectInfo("u/a/weights.bin", 7, '"etag"', None)
 OTHERS = [replace(STORED, size=8), replace(STORED, etag='"another"'), replace(STORED, etag=None)]

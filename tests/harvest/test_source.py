@@ -31,7 +31,8 @@ from lora_tui.harvest.events import Event, FileStored
 from lora_tui.harvest.failures import RefusedResultError, SourceUnreachableError
 from lora_tui.harvest.receipts import Receipts
 from lora_tui.harvest.source import SourceFiles
-from lora_tui.harvest.store import Contents, Spool, SpoolClosedError, store_file
+from lora_tui.harvest.spool import Contents, Spool, SpoolClosedError
+from lora_tui.harvest.store import store_file
 from tests.certificates import server_side
 from tests.harvest.mortal import CrashError
 from tests.harvest.world import World

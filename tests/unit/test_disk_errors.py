@@ -17,7 +17,7 @@ from lora_tui.errors import ConfigError, DiskError
 from lora_tui.files import disk_error
 from lora_tui.harvest import ledger_schema
 from lora_tui.harvest.ledger import Ledger
-from lora_tui.harvest.store import Spool
+from lora_tui.harvest.spool import Spool
 from lora_tui.reports.exports import write_new_file
 from lora_tui.sqlite_file import database_error
 from lora_tui.transfers import part

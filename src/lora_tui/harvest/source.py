@@ -40,7 +40,7 @@ from lora_tui.harvest.failures import (
     SourceGoneError,
     SourceUnreachableError,
 )
-from lora_tui.harvest.store import Spool
+from lora_tui.harvest.spool import Spool
 from lora_tui.harvest.structure import require_weights
 from lora_tui.text import terminal_safe
 

@@ -13,7 +13,8 @@ from lora_tui.gateway.rest import Rest
 from lora_tui.gateway.retry import repeat
 from lora_tui.harvest.artifact_rows import StoredFile
 from lora_tui.harvest.receipts import Receipts
-from lora_tui.harvest.store import Spool, store_file
+from lora_tui.harvest.spool import Spool
+from lora_tui.harvest.store import store_file
 from lora_tui.json_values import Row
 from lora_tui.push.directory import LocalFile, translating_read_errors
 
