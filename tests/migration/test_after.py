@@ -30,7 +30,7 @@ PAGES = {
 COLUMNS = (
     "select table_name, column_name, data_type, is_nullable, column_default"
     " from information_schema.columns where table_schema in ('public', 'storage', 'auth')"
-    " and table_name <> 'harvest_leases' order by 1, 2"
+    " and table_name not like 'harvest\\_%' order by 1, 2"
 )
 INVALID, DENIED = "22023", "42501"
 _PRIVILEGE = re.compile(r"GRANT |REVOKE |-- ")
