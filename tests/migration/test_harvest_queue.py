@@ -90,8 +90,11 @@ def transaction(database: Database, statement: str) -> Iterator[str]:
     """A session that has run a statement and has not committed it yet."""
     server = database.server
     process = subprocess.Popen(
-        [str(server._binaries / "psql"), "-h", str(server._directory), "-U", "supabase_admin"]
-        + ["-d", database.name, "--no-psqlrc", "-At", "--quiet", "--set=ON_ERROR_STOP=1"],
+        [
+            *(str(server._binaries / "psql"), "-h", str(server._directory)),
+            *("-U", "supabase_admin", "-d", database.name, "--no-psqlrc"),
+            *("-At", "--quiet", "--set=ON_ERROR_STOP=1"),
+        ],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
