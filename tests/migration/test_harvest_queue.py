@@ -314,9 +314,7 @@ def test_a_claim_reads_a_range_of_the_partial_index_whatever_has_finished(queue:
     )
     queue.execute("select pg_stat_reset()")
     assert claim(queue, "one", 3) == ["w3", "w4", "w5"]
-    [table] = queue.rows(
-        "select seq_scan from pg_stat_user_tables where relname = 'training_jobs'"
-    )
+    [table] = queue.rows("select seq_scan from pg_stat_user_tables where relname = 'training_jobs'")
     [index] = queue.rows(
         "select idx_scan, idx_tup_read from pg_stat_user_indexes"
         " where indexrelname = 'lora_tui_harvest_queue'"
