@@ -22,6 +22,7 @@ from lora_tui.harvest.harvester import connect
 from lora_tui.harvest.ledger import Ledger, ledger_path
 from lora_tui.harvest.ledger_schema import JobState, State
 from lora_tui.harvest.loop import run_forever, run_once
+from lora_tui.harvest.state_use import using_state
 from lora_tui.json_values import json_text
 
 if TYPE_CHECKING:
@@ -31,14 +32,19 @@ _ORDER = (State.RUNNING, State.WAITING, State.FAILED, State.DEAD, State.DONE)
 
 
 def run(context: Context) -> None:
-    """Turn completed jobs into artifacts. Raises PartlyFailedError where a job failed."""
+    """Turn completed jobs into artifacts.
+
+    Raises PartlyFailedError where a job failed, InUseError where others harvest with this state.
+    """
     context.require_network()
     arguments = context.arguments
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
 
+    is_service = not (arguments.once or arguments.dry_run)
     with ExitStack() as stack:
+        stack.enter_context(using_state(context.profile, service=is_service))
         harvester = stack.enter_context(closing(connect(context.profile)))
         if arguments.remove_deleted_after:
             harvester = replace(harvester, remove_deleted_after=arguments.remove_deleted_after)
@@ -61,7 +67,7 @@ def run(context: Context) -> None:
             for listener in listeners:
                 listener(event)
 
-        if not (arguments.once or arguments.dry_run):
+        if is_service:
             run_forever(
                 harvester,
                 interval=arguments.interval,

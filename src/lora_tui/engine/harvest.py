@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable
-from contextlib import closing
+from contextlib import ExitStack, closing
 from typing import Any, Final
 
 from lora_tui.config.table import Profile
@@ -16,6 +16,7 @@ from lora_tui.harvest.events import Event
 from lora_tui.harvest.harvester import Harvester, connect
 from lora_tui.harvest.ledger import Ledger, ledger_path
 from lora_tui.harvest.loop import run_forever
+from lora_tui.harvest.state_use import using_state
 
 INTERVAL: Final = 60.0
 """Seconds between two looks for new jobs."""
@@ -49,12 +50,15 @@ class BackgroundHarvest:
         """The newest one, until it ends."""
 
     def start(self) -> None:
-        """Start it, unless it runs. Raises ConfigError, DiskError."""
+        """Start it, unless it runs. Raises ConfigError, DiskError, InUseError."""
         with self._starting:
             if self._thread is None or self._stop.is_set():
-                self._run(connect(self._profile))
+                with ExitStack() as stack:
+                    stack.enter_context(using_state(self._profile, service=False))
+                    harvester = stack.enter_context(closing(connect(self._profile)))
+                    self._run(harvester, stack.pop_all())
 
-    def _run(self, harvester: Harvester) -> None:
+    def _run(self, harvester: Harvester, resources: ExitStack) -> None:
         stop, wake = threading.Event(), threading.Event()
 
         def wait(seconds: float) -> bool:
@@ -65,7 +69,7 @@ class BackgroundHarvest:
         def run() -> None:
             failure: LoraTuiError | None = None
             try:
-                with closing(harvester):
+                with resources:
                     run_forever(
                         harvester,
                         interval=self._interval,

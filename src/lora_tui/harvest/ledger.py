@@ -49,6 +49,11 @@ def ledger_path(profile: Profile) -> Path:
     return profile.paths.state_dir / "harvest" / f"{profile.key}.sqlite3"
 
 
+def presence_directory(ledger: Path) -> Path:
+    """Where the harvesters that use a ledger show their presence."""
+    return ledger.with_name(f"{ledger.name}.owners")
+
+
 class Ledger:
     """One open ledger; safe to use from several threads, and by several processes at once.
 
@@ -453,14 +458,10 @@ class Ledger:
         with self._lock:
             if holder not in self._presence and is_process_alive(holder):
                 with suppress(OSError):  # other containers can't tell then that this one lives
-                    self._presence[holder] = Presence(self._presence_directory, holder)
+                    self._presence[holder] = Presence(presence_directory(self.path), holder)
 
     def _is_alive(self, holder: str) -> bool:
-        return is_alive(holder, self._presence_directory)
-
-    @property
-    def _presence_directory(self) -> Path:
-        return self.path.with_name(f"{self.path.name}.owners")
+        return is_alive(holder, presence_directory(self.path))
 
 
 def _queue_row(job: Mapping[str, Any], now: str) -> _QueueRow:
