@@ -75,7 +75,9 @@ def test_a_dry_run_writes_nothing_and_tells_what_it_would_do(world: World) -> No
 
     result, events = world.run(dry_run=True)
 
-    assert {entry["method"] for entry in world.sandbox.requests()} == {"GET"}
+    listing = "/storage/v1/object/list/lora-models"
+    asked = {(e["method"], e["path"]) for e in world.sandbox.requests() if e["method"] != "GET"}
+    assert asked == {("POST", listing)}
     assert world.state() == before
     assert (result.harvested, result.failed) == (0, 0)
     planned = [event for event in events if isinstance(event, JobStarted)]

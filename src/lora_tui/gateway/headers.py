@@ -31,6 +31,12 @@ def strong_etag(text: str | None) -> str | None:
     return text if text and text.startswith('"') and text.isascii() else None
 
 
+def etag_value(text: str | None) -> str | None:
+    """A strong ETag without its quotes, in lower case; None for a weak, empty or unusable one."""
+    found = re.fullmatch(r'"?([!#-~]{1,200})"?', text or "", re.ASCII)
+    return found[1].lower() if found and not found[1].startswith("W/") else None
+
+
 def md5_of_etag(etag: str | None) -> str | None:
     """The MD5 in an ETag, in lower case; None for other ETags (of multipart uploads)."""
     found = re.fullmatch(r'"?([0-9a-f]{32})"?', etag or "", re.IGNORECASE)

@@ -38,6 +38,15 @@ class StoredFile:
     sha256: str
     sent: bool = True
     """False where it existed before."""
+    etag: str | None = None
+    """Of the object, as `etag_value` gives it; None where it need not stay the same."""
+    told_by_worker: bool = False
+    """Whether the SHA-256 is what the worker says; only its ETag was compared (in_bucket.py)."""
+
+    def in_row(self) -> dict[str, Any]:
+        """The file's entry in `configuration.files` of the model's row."""
+        entry: dict[str, Any] = {"size": self.size, "sha256": self.sha256}
+        return entry | {"sha256_by": "worker"} if self.told_by_worker else entry
 
 
 @dataclass(frozen=True)
@@ -128,7 +137,7 @@ def artifact_row(
             "preset_id": job.get("preset_id"),
             "hyperparameters": job.get("hyperparameters"),
             "gpu_config": job.get("gpu_config"),
-            "files": {file.name: {"size": file.size, "sha256": file.sha256} for file in files},
+            "files": {file.name: file.in_row() for file in files},
             **({} if weights is None else {"weights": weights}),
         },
         "artifacts": {file.name: file.path for file in files},

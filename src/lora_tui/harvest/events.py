@@ -50,6 +50,21 @@ class JobStarted(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class UploadVerified(Event):
+    """The worker has put files of the job into the bucket itself; also reported by a dry run."""
+
+    job_id: str
+    artifact_id: str
+    files: int
+    bytes: int
+    """Of all these files."""
+    bytes_read: int
+    """What was read of them, with their manifest."""
+    whole: bool
+    """False where the worker is asked for the other files."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class FileStored(Event):
     """A file is in the bucket, and its size there was checked."""
 
@@ -60,7 +75,7 @@ class FileStored(Event):
     """Bytes."""
     sha256: str
     sent: bool
-    """False where an earlier run had stored it."""
+    """False where an earlier run, or the worker itself, had stored it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -227,6 +242,13 @@ def _sentence(event: Event) -> str:
         case JobStarted():
             verb = "would harvest" if event.dry_run else "harvesting"
             return f"{event.job_id[:8]}  {verb} {event.name} as {event.artifact_id}"
+        case UploadVerified():
+            files = f"{formats.counted(event.files, 'file')} ({formats.size(event.bytes)})"
+            rest = "" if event.whole else "; the others are asked for at the worker"
+            return (
+                f"{event.job_id[:8]}  the worker has uploaded {files}, verified by reading"
+                f" {formats.size(event.bytes_read)}{rest}"
+            )
         case FileStored():
             verb = "stored" if event.sent else "already stored"
             return f"{event.job_id[:8]}  {verb} {event.file} ({formats.size(event.size)})"

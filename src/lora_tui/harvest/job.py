@@ -15,25 +15,27 @@ from functools import partial
 from typing import Any, Final
 
 from lora_tui import clock
+from lora_tui.adapters.config import CONFIG
 from lora_tui.clock import parse_timestamp
 from lora_tui.domain import Quality
 from lora_tui.errors import LoraTuiError, MissingReferenceError
 from lora_tui.gateway.gpu import ResultGoneError
 from lora_tui.gateway.retry import RETRY
 from lora_tui.harvest.artifact_rows import Identity, StoredFile, artifact_row
-from lora_tui.harvest.events import Event, FileStored, JobHarvested, JobStarted
+from lora_tui.harvest.events import Event, FileStored, JobHarvested, JobStarted, UploadVerified
 from lora_tui.harvest.failures import JobDeletedError, ResultMissingError, is_permanent
 from lora_tui.harvest.harvester import Harvester
+from lora_tui.harvest.in_bucket import Upload, find_upload, has_manifest
 from lora_tui.harvest.lease import Lease, LeaseLostError
 from lora_tui.harvest.passing_weights import PassingWeights
 from lora_tui.harvest.publish import (
     check_stored,
+    discard_failed,
     discard_if_deleted,
-    discard_objects,
     publish,
     write_artifact,
 )
-from lora_tui.harvest.receipts import Owner, Receipts
+from lora_tui.harvest.receipts import Owner, Receipt, Receipts
 from lora_tui.harvest.schedule import is_retention_over
 from lora_tui.harvest.source import SourceFiles
 from lora_tui.harvest.store import HeldElsewhereError, store_file
@@ -114,7 +116,7 @@ def _harvest_under_lease(attempt: _Attempt, *, yielding: bool) -> bool:
             if lease.exclusive and is_permanent(error):
                 if not lease.is_still_ours():
                     return False
-                discard_objects(harvester.storage, _receipts(harvester, identity), identity)
+                discard_failed(harvester.storage, _receipts(harvester, identity), identity)
             raise
 
 
@@ -124,7 +126,11 @@ def plan_job(harvester: Harvester, job: Row, emit: Emit) -> None:
     emit(_start_event(identity, dry_run=True))
     if harvester.rest.artifact_by_job(identity.job_id) is None:
         with _translate_missing_result(harvester, identity):
-            _open_source(harvester, identity).check()
+            upload = find_upload(harvester.storage, identity)
+            if upload.is_whole:
+                emit(_upload_event(identity, upload))
+            else:
+                _open_source(harvester, identity, upload)
 
 
 @contextmanager
@@ -173,7 +179,10 @@ def _make_model(attempt: _Attempt, lease: Lease, *, yielding: bool) -> bool:
 
 
 def _require_own_files(harvester: Harvester, identity: Identity) -> None:
-    names = [found.path.rpartition("/")[2] for found in harvester.storage.list(identity.folder)]
+    found = list(harvester.storage.list(identity.folder))
+    names = [entry.path.rpartition("/")[2] for entry in found]
+    if has_manifest(found):
+        return  # the worker's files, not those of another harvester
     if not _receipts(harvester, identity).all_ours(names):
         raise HeldElsewhereError
 
@@ -184,15 +193,20 @@ def _store_files(
     """Store all files; returns them and the summary of the weights.
 
     Small ones come first: they show other harvesters that the job is in work, and the
-    configuration is known when the weights pass.
+    configuration is known when the weights pass. What the worker has put into the bucket itself
+    stays there as it is.
     """
     harvester, identity = attempt.harvester, attempt.identity
-    source = _open_source(harvester, identity)
-    source.check()
     receipts = _receipts(harvester, identity)
-    files = []
-    passing = PassingWeights(source.names, attempt.check_stop)
-    for name in sorted(source.names, key=lambda name: not name.endswith(".json")):
+    upload = find_upload(harvester.storage, identity)
+    files = _accept_upload(attempt, upload, receipts)
+    if upload.is_whole:
+        return files, None
+    source = _open_source(harvester, identity, upload)
+    names = [name for name in source.names if name not in upload.files]
+    passing = PassingWeights([*upload.files, *names], attempt.check_stop)
+    passing.take(CONFIG, None, upload.configuration)
+    for name in sorted(names, key=lambda name: not name.endswith(".json")):
         if attempt.stopping():
             raise StoppedError
         lease.check()
@@ -228,6 +242,26 @@ def _store_files(
     return files, passing.summary
 
 
+def _accept_upload(attempt: _Attempt, upload: Upload, receipts: Receipts) -> list[StoredFile]:
+    """Take the files of an upload as stored; with receipts, so that a crash leaves no manifest."""
+    identity = attempt.identity
+    if upload.files:
+        attempt.emit(_upload_event(identity, upload))
+    for file in upload.files.values():
+        receipts.add(file.name, Receipt(file.size, file.sha256, file.etag))
+        attempt.emit(
+            FileStored(
+                job_id=identity.job_id,
+                artifact_id=identity.artifact_id,
+                file=file.name,
+                size=file.size,
+                sha256=file.sha256,
+                sent=False,
+            )
+        )
+    return list(upload.files.values())
+
+
 def _progress_reporter(
     harvester: Harvester, job_id: str, name: str, on_progress: Progress
 ) -> Callable[[int, int | None], None]:
@@ -250,11 +284,27 @@ def _receipts(harvester: Harvester, identity: Identity) -> Receipts:
     return Receipts(harvester.spool_dir, identity.artifact_id, harvester.holder, Owner.of(identity))
 
 
-def _open_source(harvester: Harvester, identity: Identity) -> SourceFiles:
-    return SourceFiles(
-        harvester.worker,
-        identity.external_job_id,
-        allow_private_urls=harvester.allow_private_urls,
+def _open_source(harvester: Harvester, identity: Identity, upload: Upload) -> SourceFiles:
+    """The worker's files, checked to complete the upload."""
+    with upload.explained():
+        source = SourceFiles(
+            harvester.worker,
+            identity.external_job_id,
+            allow_private_urls=harvester.allow_private_urls,
+        )
+    upload.require(source.names)
+    source.check()
+    return source
+
+
+def _upload_event(identity: Identity, upload: Upload) -> UploadVerified:
+    return UploadVerified(
+        job_id=identity.job_id,
+        artifact_id=identity.artifact_id,
+        files=len(upload.files),
+        bytes=upload.size,
+        bytes_read=upload.bytes_read,
+        whole=upload.is_whole,
     )
 
 

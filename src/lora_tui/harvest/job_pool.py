@@ -33,6 +33,7 @@ from lora_tui.harvest.events import (
     JobStarted,
     ResultLost,
     TransferSlow,
+    UploadVerified,
 )
 from lora_tui.harvest.failures import (
     ANSWERED,
@@ -125,6 +126,8 @@ class JobPool:
         """Jobs for which the worker refused the key before it accepted it for any job."""
         self._accepted = False
         """Whether the worker has accepted the key."""
+        self._not_asked: set[str] = set()
+        """Jobs whose files are in the bucket already, so that the worker need not be asked."""
         self._retried: set[str] = set()
         """Jobs for which the worker refused the key once; they are tried again last."""
         self._failed: set[str] = set()
@@ -342,7 +345,7 @@ class JobPool:
             if failure is not None:
                 self._failed.add(job_id)
             elif self._dry_run:
-                self._accepted = True
+                self._accepted = self._accepted or job_id not in self._not_asked
                 self._planned += 1
             else:
                 self._completed.add(job_id)
@@ -409,8 +412,10 @@ class JobPool:
         match event:
             case JobStarted(dry_run=False):
                 ledger.started(event.job_id, event.name, self._harvester.holder)
+            case UploadVerified(whole=True):
+                self._not_asked.add(event.job_id)
             case FileStored():
-                self._accepted = True
+                self._accepted = self._accepted or event.job_id not in self._not_asked
                 ledger.stored(event.job_id, event.file, event.size)
                 self._harvester.beat()
             case JobHarvested():

@@ -10,7 +10,7 @@ files half as old are sent anew (store.py), and are checked once more before a m
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Any
 
 from lora_tui import clock
@@ -22,12 +22,14 @@ from lora_tui.errors import (
     MissingReferenceError,
 )
 from lora_tui.gateway.gpu import MalformedJobError
+from lora_tui.gateway.headers import etag_value
 from lora_tui.gateway.paging import Cursor, next_cursor
 from lora_tui.gateway.rest import Rest
 from lora_tui.gateway.retry import repeat
 from lora_tui.gateway.storage import ObjectInfo, Storage
 from lora_tui.harvest.artifact_rows import Identity, StoredFile, artifact_id_of, notification_row
 from lora_tui.harvest.harvester import Harvester
+from lora_tui.harvest.in_bucket import has_manifest
 from lora_tui.harvest.ledger_schema import State
 from lora_tui.harvest.receipts import Owner, Receipts
 from lora_tui.harvest.store import ORPHAN_AGE
@@ -37,19 +39,22 @@ from lora_tui.json_values import Row, mapping
 def check_stored(storage: Storage, identity: Identity, files: Iterable[StoredFile]) -> None:
     """Check that the bucket still holds these files. Raises IntegrityError where one is missing.
 
-    A cleanup of orphans removes files only before this check.
+    A cleanup of orphans removes files only before this check. A file with an ETag must still have
+    it: another one may have replaced it.
     """
-    there = {found.path: found.size for found in storage.list(identity.folder)}
+    there = {found.path: found for found in storage.list(identity.folder)}
     missing = [
         file.name
         for file in files
-        if file.path not in there or there[file.path] not in (None, file.size)
+        if file.path not in there
+        or there[file.path].size not in (None, file.size)
+        or (file.etag is not None and etag_value(there[file.path].etag) != file.etag)
     ]
     if missing:
         raise IntegrityError(
-            "A stored file is no longer in the bucket",
+            "A stored file is no longer in the bucket, or was replaced",
             details=", ".join(missing),
-            remedy="nothing to do: the next cycle sends it again",
+            remedy="nothing to do: the next cycle checks and sends the files again",
         )
 
 
@@ -73,9 +78,8 @@ def publish(
     """
     foreign = str(artifact["id"]) != identity.artifact_id
     if foreign:
-        discard_objects(
-            storage, receipts, identity
-        )  # no artifact will name the files that we stored
+        # no artifact will name the files that we stored, unless that one does
+        discard_objects(storage, receipts, identity, named=_paths(artifact))
     if not artifact.get("deleted_at") and not (foreign and _is_announced(rest, artifact)):
         repeat(lambda: rest.insert_notification(notification_row(artifact)))
     linked = repeat(lambda: rest.link_job(identity.job_id, str(artifact["id"])))
@@ -95,23 +99,53 @@ def remove_unnamed(storage: Storage, folder: str, artifact: Row) -> None:
 
     Raises the error family.
     """
-    named = set(mapping(artifact.get("artifacts")).values())
-    if not named or not all(isinstance(path, str) and path.startswith(folder) for path in named):
+    named = _paths(artifact)
+    if not named or not all(str(path).startswith(folder) for path in named):
         return  # it is unknown which objects belong to the model
     unnamed = [found.path for found in storage.list(folder) if found.path not in named]
     if unnamed:
         storage.delete(unnamed)
 
 
-def discard_objects(storage: Storage, receipts: Receipts, identity: Identity) -> None:
-    """Remove the objects of an artifact that will not be written; errors are left to a cleanup."""
+def discard_objects(
+    storage: Storage, receipts: Receipts, identity: Identity, named: Container[object] = ()
+) -> None:
+    """Remove the objects of an artifact that will not be written; errors are left to a cleanup.
+
+    The paths in `named` stay.
+    """
     receipts.discard()
     try:
-        paths = [found.path for found in storage.list(identity.folder)]
-        if paths:
-            storage.delete(paths)
+        _delete(storage, storage.list(identity.folder), named)
     except LoraTuiError:
         return
+
+
+def discard_failed(storage: Storage, receipts: Receipts, identity: Identity) -> None:
+    """Remove the objects of a job that failed for good, unless the worker has uploaded them.
+
+    An upload, recognised by its manifest, may be the only copy and can be harvested once it is
+    mended. Objects without a manifest are none: the worker writes it before it returns.
+    """
+    try:
+        found = list(storage.list(identity.folder))
+        if has_manifest(found):
+            return
+        _delete(storage, found)
+    except LoraTuiError:
+        return  # the receipts stay, so `remove_orphans` removes them
+    receipts.discard()
+
+
+def _delete(storage: Storage, found: Iterable[ObjectInfo], named: Container[object] = ()) -> None:
+    paths = [entry.path for entry in found if entry.path not in named]
+    if paths:
+        storage.delete(paths)
+
+
+def _paths(artifact: Row) -> set[object]:
+    """What an artifact's row says of where its files are."""
+    return set(map(str, mapping(artifact.get("artifacts")).values()))
 
 
 def discard_if_deleted(
@@ -166,7 +200,10 @@ def _is_announced(rest: Rest, artifact: Row) -> bool:
 
 
 def _is_settled(harvester: Harvester, artifact_id: str, owner: Owner) -> bool:
-    """Whether nothing is left to do for this job; objects that nobody can publish are removed."""
+    """Whether nothing is left to do for this job; objects that nobody can publish are removed.
+
+    A worker's upload stays while its job exists: it may be harvested later.
+    """
     artifact = harvester.rest.artifact_by_job(owner.job_id)
     if artifact is not None and str(artifact["id"]) == artifact_id:
         remove_unnamed(harvester.storage, owner.folder, artifact)
@@ -174,7 +211,10 @@ def _is_settled(harvester: Harvester, artifact_id: str, owner: Owner) -> bool:
     objects = list(harvester.storage.list(owner.folder))
     if artifact is None and not all(map(_is_old, objects)):
         return False
-    harvester.storage.delete(found.path for found in objects)
+    user_id = owner.folder.partition("/")[0]
+    if artifact is None and has_manifest(objects) and harvester.rest.job(user_id, owner.job_id):
+        return False
+    _delete(harvester.storage, objects, _paths(artifact or {}))
     return True
 
 

@@ -41,7 +41,6 @@ from lora_tui.harvest.failures import (
     SourceUnreachableError,
 )
 from lora_tui.harvest.spool import Spool
-from lora_tui.harvest.structure import require_weights
 from lora_tui.text import terminal_safe
 
 MOST_FILES: Final = 100
@@ -77,10 +76,7 @@ class SourceFiles:
         return tuple(self._urls)
 
     def check(self) -> None:
-        """Raises DamagedFileError where weights are missing, RefusedResultError where one of the
-        files is at an address that is not public.
-        """
-        require_weights(self._urls)
+        """Raises RefusedResultError where one of the files is at an address that is not public."""
         for url in self._urls.values():
             resolve_target(
                 url, allow_private=self._allow_private_urls, by_proxy=proxy_for(url) is not None

@@ -89,6 +89,11 @@ def is_weights(name: str) -> bool:
     return plain.endswith(_WEIGHT_ENDS) and not _NO_WEIGHTS.match(plain)
 
 
+def may_be_empty(name: str) -> bool:
+    """Whether a file of this name is valid without a single byte."""
+    return name.lower().endswith(_MAY_BE_EMPTY)
+
+
 class Inspector:
     """Checks one file, by its name, while it arrives."""
 
@@ -126,7 +131,7 @@ class Inspector:
 
     def _check_complete(self, descriptor: int, length: int) -> None:
         if length == 0:
-            if self._plain.endswith(_MAY_BE_EMPTY):
+            if may_be_empty(self._name):
                 return
             raise IntegrityError("The file is empty")
         check_structure(_DESCRIPTORS / str(descriptor), self._name)
@@ -135,7 +140,7 @@ class Inspector:
             self._check_weights(descriptor, length)
         elif self._plain.endswith(".json"):
             if self._plain == CONFIG:
-                _check_config(os.pread(descriptor, MAX_CONFIG_BYTES + 1, 0))
+                check_config(os.pread(descriptor, MAX_CONFIG_BYTES + 1, 0))
         elif self._plain.endswith((*_PICKLES, ".zip")):
             _check_archive_or_pickle(
                 descriptor, length, head, pickles=self._plain.endswith(_PICKLES)
@@ -161,8 +166,8 @@ class Inspector:
         )
 
 
-def _check_config(content: bytes) -> None:
-    """Check adapter_config.json as `push` and loaders do."""
+def check_config(content: bytes) -> None:
+    """Check adapter_config.json as `push` and loaders do. Raises IntegrityError."""
     if len(content) > MAX_CONFIG_BYTES:
         raise IntegrityError("The configuration is larger than that of any adapter")
     if content.startswith(b"\xef\xbb\xbf"):
