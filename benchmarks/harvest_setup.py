@@ -151,6 +151,10 @@ def _serve_source(size: int, files: int, pipe: Connection) -> None:
             protocol_version = "HTTP/1.1"
             wbufsize = -1  # head and body in one packet: two would cost 40 ms of Nagle's delay
 
+            def handle(self) -> None:
+                with suppress(ConnectionError):  # who has enough closes the connection
+                    super().handle()
+
             def do_GET(self) -> None:
                 if self.path == "/file":
                     self._file()
@@ -181,9 +185,8 @@ def _serve_source(size: int, files: int, pipe: Connection) -> None:
                     at, end = int(span[1]), min(size, int(span[2] or size) + 1)
                     self._head(206, end - at, f"bytes {at}-{end - 1}/{size}")
                 self.wfile.flush()
-                with suppress(ConnectionError):  # who has enough closes the connection
-                    while at < end:
-                        at += os.sendfile(self.connection.fileno(), file.fileno(), at, end - at)
+                while at < end:
+                    at += os.sendfile(self.connection.fileno(), file.fileno(), at, end - at)
 
             def _head(self, status: int, length: int, span: str = "") -> None:
                 self.send_response(status)

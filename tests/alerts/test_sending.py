@@ -28,7 +28,7 @@ from lora_tui.alerts.sender import AlertSender, project_of, required_channels
 from lora_tui.alerts.sent import MOST, keep, open_sent
 from lora_tui.config.table import Profile
 from lora_tui.errors import ConfigError, DiskError, LoraTuiError, UnreachableError
-from lora_tui.harvest.source import Target
+from lora_tui.harvest.source_connection import Target
 from lora_tui.secret import Secret
 from tests.alerts.conftest import Webhook
 from tests.certificates import server_side

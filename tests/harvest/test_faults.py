@@ -14,7 +14,8 @@ import pytest
 from lora_tui.gateway.gpu import WorkerResult
 from lora_tui.harvest.events import FileStored, JobHarvested, ResultLost
 from lora_tui.harvest.failures import RefusedResultError
-from lora_tui.harvest.source import MOST_FILES, SourceFiles, checked_files, resolve_target
+from lora_tui.harvest.source import MOST_FILES, SourceFiles, checked_files
+from lora_tui.harvest.source_connection import resolve_target
 from lora_tui.harvest.spool import Spool
 from tests.harvest.world import World, failures, printed
 

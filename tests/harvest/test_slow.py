@@ -190,7 +190,7 @@ def test_a_stop_does_not_wait_for_the_attempts_of_a_file_that_has_stalled(
 ) -> None:
     monkeypatch.setattr("lora_tui.harvest.schedule.STALLED_SECONDS", 0.1)
     monkeypatch.setattr("lora_tui.harvest.spool.CHECK_SECONDS", 0.05)
-    monkeypatch.setattr("lora_tui.harvest.source.TIMEOUT_SECONDS", 2.0)
+    monkeypatch.setattr("lora_tui.harvest.source_connection.TIMEOUT_SECONDS", 2.0)
     stalled, _ = world.jobs()
     completed(world, stalled, left=300)
     stop = threading.Event()

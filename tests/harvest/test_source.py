@@ -25,7 +25,7 @@ from lora_tui.errors import BackendError, DiskError, LoraTuiError
 from lora_tui.gateway import limits
 from lora_tui.gateway.resumable import CHUNK
 from lora_tui.gateway.storage import Storage
-from lora_tui.harvest import source as source_module
+from lora_tui.harvest import download as download_module
 from lora_tui.harvest.artifact_rows import StoredFile, artifact_id_of
 from lora_tui.harvest.events import Event, FileStored
 from lora_tui.harvest.failures import RefusedResultError, SourceUnreachableError
@@ -164,10 +164,12 @@ def test_a_redirect_into_our_own_network_is_refused(
         )
         # `localhost` stands for a host out there: the first answer leads from it to a number
         monkeypatch.setattr(
-            "lora_tui.harvest.source.resolve",
+            "lora_tui.harvest.source_connection.resolve",
             lambda host, _port: ["127.0.0.2"] if host == "files.example" else [host],
         )
-        monkeypatch.setattr("lora_tui.harvest.source.is_public", lambda text: text == "127.0.0.2")
+        monkeypatch.setattr(
+            "lora_tui.harvest.source_connection.is_public", lambda text: text == "127.0.0.2"
+        )
         monkeypatch.setattr(
             "lora_tui.gateway.limits.socket.create_connection",
             lambda address, timeout: _connected("127.0.0.1", address[1], timeout),
@@ -283,7 +285,7 @@ def test_a_head_without_end_is_given_up(raw_worker: RawWorker, flood: tuple[byte
 def test_endless_chunks_stop_at_the_limit_of_the_bucket(
     raw_worker: RawWorker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(source_module, "MOST_BYTES", 1_000_000)
+    monkeypatch.setattr(download_module, "MOST_BYTES", 1_000_000)
 
     def answer(_request: str) -> Iterator[bytes]:
         yield head(CHUNKED)

@@ -10,7 +10,7 @@ from lora_tui.config.addresses import is_public, is_public_host
 from lora_tui.config.kinds import checked_url
 from lora_tui.errors import ConfigError
 from lora_tui.harvest.failures import RefusedResultError
-from lora_tui.harvest.source import resolve_target
+from lora_tui.harvest.source_connection import resolve_target
 
 PRIVATE_4 = [
     *("0.0.0.0", "0.1.2.3", "10.1.2.3", "100.64.0.1", "100.100.100.200", "127.0.0.1"),

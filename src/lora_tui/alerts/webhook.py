@@ -17,7 +17,7 @@ from lora_tui.gateway.headers import retry_seconds
 from lora_tui.gateway.limited_transport import LimitedTransport
 from lora_tui.gateway.retry import RETRY, causes_of
 from lora_tui.harvest.failures import RefusedResultError, SourceUnreachableError
-from lora_tui.harvest.source import resolve_target
+from lora_tui.harvest.source_connection import resolve_target
 from lora_tui.secret import Secret
 from lora_tui.text import terminal_safe
 

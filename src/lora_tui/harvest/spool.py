@@ -1,7 +1,8 @@
 """A file on its way: a temporary file that is written while it is read.
 
-One thread writes it while others read it. It has no name, so a killed process leaves nothing
-behind; memory holds one piece at a time. A reader can start again at any offset: a repeated upload
+It has no name, so a killed process leaves nothing behind; memory holds one piece at a time. Bytes
+may arrive out of order: they are placed, and admitted in order, when checksum and structure are
+computed. Readers see what is admitted. A reader can start again at any offset: a repeated upload
 needs no second download.
 """
 
@@ -73,6 +74,11 @@ class Spool:
         self._total: int | None = None
         self._announced = self._finished = self._closed = False
         self._error: BaseException | None = None
+        self._read_to = 0
+        """The end of what readers have read."""
+        self._starved = 0
+        """Readers that wait for bytes."""
+        self._at_close: list[Callable[[], None]] = []
 
     def __enter__(self) -> Self:
         return self
@@ -108,21 +114,42 @@ class Spool:
 
     def append(self, data: memoryview) -> None:
         """Add bytes. Raises SpoolClosedError, DiskError, DamagedFileError."""
-        self._require_room(len(data))  # the size is not always announced
-        self._digest.update(data)
         at = self._length
+        self.place(data, at)
+        self._digest.update(data)
+        self._admitted(at + len(data))
+
+    def place(self, data: memoryview, at: int) -> None:
+        """Write bytes at an offset; `admit` makes them readable. May be called by several threads.
+
+        Raises SpoolClosedError, DiskError.
+        """
+        self.require_open()
+        self._require_room(len(data))  # the size is not always announced
         with translate_disk_errors(_WHAT, self._directory, instead=_INSTEAD):
             while data:
                 written = os.pwrite(self._file.fileno(), data, at)
                 data, at = data[written:], at + written
+
+    def admit(self, end: int) -> None:
+        """Check what was placed up to `end`, and give it to the readers.
+
+        Raises SpoolClosedError, DiskError, DamagedFileError.
+        """
+        while (at := self._length) < end:
+            with translate_disk_errors(_WHAT, self._directory, instead=_INSTEAD):
+                piece = os.pread(self._file.fileno(), min(_PIECE, end - at), at)
+            self._digest.update(piece)
+            self._admitted(at + len(piece))
+
+    def _admitted(self, end: int) -> None:
         if self._inspector is not None:
-            self._inspector.check_received(self._file.fileno(), at, self._total)
+            self._inspector.check_received(self._file.fileno(), end, self._total)
         with self._changed:
-            if self._closed:
-                raise SpoolClosedError
-            self._length = at
+            self.require_open()
+            self._length = end
             self._changed.notify_all()
-        self._on_growth(at, self._total)
+        self._on_growth(end, self._total)
 
     def sha256(self) -> str:
         """Of the bytes so far."""
@@ -141,6 +168,19 @@ class Spool:
         if self._closed:
             raise SpoolClosedError
 
+    @property
+    def lead(self) -> int:
+        """Bytes that no reader has read; 0 where one waits for more."""
+        return 0 if self._starved else self._length - self._read_to
+
+    def call_at_close(self, call: Callable[[], None]) -> None:
+        """Call this when the readers have ended; at once where they have."""
+        with self._changed:
+            if not self._closed:
+                self._at_close.append(call)
+                return
+        call()
+
     def fail(self, error: BaseException) -> None:
         """Writing failed; the reader gets the error."""
         with self._changed:
@@ -153,7 +193,10 @@ class Spool:
         """End reading; the writer's next call raises SpoolClosedError."""
         with self._changed:
             self._closed = True
+            calls, self._at_close = self._at_close, []
             self._changed.notify_all()
+        for call in calls:
+            call()
 
     def wait_for_total(self) -> int | None:
         """How long the file will be; None where its source does not say. Raises what failed."""
@@ -177,6 +220,7 @@ class Spool:
             with translate_disk_errors(_WHAT, self._directory, instead=_INSTEAD):
                 piece = os.pread(self._file.fileno(), min(available, _PIECE), offset)
             offset += len(piece)
+            self._read_to = max(self._read_to, offset)
             yield piece
 
     def read_range(self, start: int, end: int) -> Iterator[bytes]:
@@ -193,6 +237,7 @@ class Spool:
             with translate_disk_errors(_WHAT, self._directory, instead=_INSTEAD):
                 piece = os.pread(self._file.fileno(), available, start)
             start += len(piece)
+            self._read_to = max(self._read_to, start)
             yield piece
 
     def check_stop(self) -> None:
@@ -227,9 +272,13 @@ class Spool:
 
     def _wait(self, condition: Callable[[], bool]) -> None:
         """Wait for a condition. Raises what failed, and what `check_stop` raises."""
-        while not self._changed.wait_for(
-            lambda: self._error is not None or condition(), CHECK_SECONDS
-        ):
-            self._check_stop()
+        self._starved += 1
+        try:
+            while not self._changed.wait_for(
+                lambda: self._error is not None or condition(), CHECK_SECONDS
+            ):
+                self._check_stop()
+        finally:
+            self._starved -= 1
         if self._error is not None:
             raise self._error
