@@ -12,7 +12,8 @@ import httpx
 import pytest
 
 from lora_tui.gateway.gpu import WorkerResult
-from lora_tui.harvest.events import FileStored, JobHarvested, ResultLost
+from lora_tui.gateway.resumable import CHUNK
+from lora_tui.harvest.events import FileStored, ResultLost
 from lora_tui.harvest.failures import RefusedResultError
 from lora_tui.harvest.source import MOST_FILES, SourceFiles, checked_files
 from lora_tui.harvest.source_connection import resolve_target
@@ -153,6 +154,8 @@ def test_a_write_that_fails_once_is_made_good_in_the_same_run(
     pair: World, method: str, path: str, fault: str
 ) -> None:
     settings: dict[str, Any] = {"fail_next": 2} if fault == "refused" else {"drop_after": 0}
+    if "resumable" in path:
+        pair.sandbox.faults(standard_upload_limit=CHUNK)
     pair.sandbox.faults(method=method, path=path, **settings)
     result, _ = pair.run()
     assert result.failed == 0
@@ -386,12 +389,39 @@ def test_an_unexpected_error_fails_one_job_only(world: World) -> None:
     assert "secret" not in printed(events)
 
 
-def test_a_large_file_goes_in_pieces_and_is_the_same(pair: World) -> None:
+def test_a_large_file_goes_in_one_request_and_is_the_same(pair: World) -> None:
     _, events = pair.run()
-    large = [e for e in events if isinstance(e, FileStored) and e.size > 6 * 1024 * 1024]
+    large = [e for e in events if isinstance(e, FileStored) and e.size > CHUNK]
     assert large
-    assert pair.requested("PATCH", "/storage/v1/upload/resumable")
-    assert len([e for e in events if isinstance(e, JobHarvested)]) == 2
+    assert pair.requested("POST", "/storage/v1/upload/resumable") == []
+    pair.check_complete()
+
+
+def test_a_large_file_whose_request_breaks_goes_on_in_pieces(pair: World) -> None:
+    pair.sandbox.faults(drop_request_after=CHUNK + 1, path="/storage/v1/object/lora-models")
+    _, events = pair.run()
+    assert [e for e in events if isinstance(e, FileStored) and e.size > CHUNK]
+    assert len(pair.requested("POST", "/storage/v1/upload/resumable")) == 1
+    pair.check_complete()
+
+
+def test_a_file_too_large_for_one_request_goes_in_pieces_and_so_do_all_after_it(
+    world: World,
+) -> None:
+    world.sandbox.faults(standard_upload_limit=CHUNK)
+    harvester = world.harvester()
+    _, events = world.run(harvester)
+    large = [e for e in events if isinstance(e, FileStored) and e.size > CHUNK]
+    refused = [
+        entry
+        for entry in world.requested("POST", "/storage/v1/object/lora-models")
+        if entry["status"] == 400
+    ]
+    assert (len(refused), len(world.requested("POST", "/storage/v1/upload/resumable"))) == (
+        1,
+        len(large),
+    )
+    world.check_complete()
 
 
 def _completed(files: dict[str, str]) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from lora_tui.gateway.rest import Rest
 from lora_tui.gateway.storage import ObjectInfo, Storage
 from lora_tui.harvest.lease import Lease, LeaseLostError
 from lora_tui.harvest.receipts import Receipt, Receipts
+from lora_tui.harvest.sending import Sender
 from lora_tui.harvest.spool import Spool
 from lora_tui.harvest.store import store_file
 
@@ -81,7 +82,7 @@ def test_an_object_of_another_size_than_was_sent_is_no_stored_file(tmp_path: Pat
     receipts = Receipts(tmp_path, "artifact", "here/1/a")
     with pytest.raises(IntegrityError, match="another size"):
         store_file(
-            cast(Storage, Short()),
+            Sender(cast(Storage, Short())),
             "merges.txt",
             "u/a/merges.txt",
             fill,

@@ -368,6 +368,7 @@ def test_a_large_upload_goes_on_after_a_restart_where_it_was(
 ) -> None:
     # the older of the two jobs has the file that goes in pieces
     world = new_world(waiting_jobs=2, migrated=False)
+    world.sandbox.faults(standard_upload_limit=CHUNK)
     first = world.jobs()[0]
     harvester = world.harvester()
     storage = copy(harvester.storage)
@@ -436,7 +437,7 @@ def test_a_file_that_is_stored_and_unchanged_at_its_source_is_not_read_again(wor
 
     def store(fill: Callable[[Spool], None]) -> StoredFile:
         return store_file(
-            harvester.storage,
+            harvester.sender,
             "merges.txt",
             "user/model/merges.txt",
             fill,

@@ -133,6 +133,7 @@ def test_a_large_adapter_goes_in_resumable_pieces_and_on_where_it_broke_off(
     monkeypatch.setattr(receipts, "is_alive", lambda *_: False)
     directory = write_adapter(tmp_path / "out", rank=64, width=64_000)  # 32 MB: six pieces
     content = (directory / "adapter_model.safetensors").read_bytes()
+    configured.faults(standard_upload_limit=6 << 20)
     configured.faults(path="/storage/v1/upload/resumable", method="PATCH", fail_next=99, status=503)
     assert run("push", str(directory), "--dataset", dataset).code == 5
     configured.clear_faults()

@@ -82,6 +82,18 @@ class Url(Kind):
         return checked_url(text, what)
 
 
+class UrlOrOff(Kind):
+    """The address of a service, or `off`."""
+
+    def from_text(self, text: str, what: str) -> str:
+        """Without a slash at the end; `off` as it is."""
+        return OFF if text.lower() == OFF else checked_url(text, what)
+
+    def to_file(self, text: str, what: str) -> str:
+        """The checked address, or `off`."""
+        return self.from_text(text, what)
+
+
 class SecretUrl(Kind):
     """An address that is a secret itself, as that of a webhook; messages never quote it."""
 

@@ -12,7 +12,18 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, NamedTuple
 
-from lora_tui.config.kinds import Choice, Directory, Key, Kind, Number, Rate, SecretUrl, Switch, Url
+from lora_tui.config.kinds import (
+    Choice,
+    Directory,
+    Key,
+    Kind,
+    Number,
+    Rate,
+    SecretUrl,
+    Switch,
+    Url,
+    UrlOrOff,
+)
 from lora_tui.config.paths import HOME_VARIABLE, Paths, cache_name, marks_name, project_key
 from lora_tui.config.text_file import read_text_file, unreadable
 from lora_tui.errors import ConfigError
@@ -154,6 +165,38 @@ class Profile(NamedTuple):
             secret=True,
         ),
     ] = None
+    storage_url: Annotated[
+        str | None,
+        Setting(
+            UrlOrOff(),
+            "the storage's own address, to which `--harvest` and `push` send large files, or `off`",
+            variable="LORA_TUI_STORAGE_URL",
+            unset="`https://PROJECT.storage.supabase.co` where `url` is"
+            " `https://PROJECT.supabase.co`",
+        ),
+    ] = None
+    s3_access_key_id: Annotated[
+        Secret | None,
+        Setting(
+            Key(),
+            "the id of an S3 access key, with which `--harvest` and `push` send large files faster",
+            variable="LORA_TUI_S3_ACCESS_KEY_ID",
+            secret=True,
+        ),
+    ] = None
+    s3_secret_access_key: Annotated[
+        Secret | None,
+        Setting(
+            Key(),
+            "the secret of the S3 access key",
+            variable="LORA_TUI_S3_SECRET_ACCESS_KEY",
+            secret=True,
+        ),
+    ] = None
+    s3_region: Annotated[
+        str,
+        Setting(Key(), "the region of the S3 access key", variable="LORA_TUI_S3_REGION"),
+    ] = "us-east-1"
     gpu_url: Annotated[
         str | None,
         Setting(Url(), "the GPU worker, for `--harvest`", variable="GPU_CLUSTER_API_URL"),

@@ -27,9 +27,11 @@ from lora_tui.errors import (
 from lora_tui.gateway.headers import byte_count
 from lora_tui.gateway.http import ClientOwner, build_client
 from lora_tui.gateway.responses import check, read_json
-from lora_tui.gateway.resumable import ResumableUpload, metadata
+from lora_tui.gateway.resumable import CHUNK, ResumableUpload, metadata
 from lora_tui.gateway.retry import RETRY, RetryPolicy
+from lora_tui.gateway.storage_host import Host, StorageHosts
 from lora_tui.gateway.upload_body import (
+    LARGE_BODY,
     UPLOAD_TIMEOUT,
     checked_content_type,
     content_type_of,
@@ -78,12 +80,25 @@ class Storage(ClientOwner):
         *,
         client: httpx.Client | None = None,
         retry: RetryPolicy = RETRY,
+        large_files_url: str | None = None,
     ) -> None:
+        """`large_files_url`: another address of the same storage, for large files."""
         self._url = url
-        self._base = f"{url.rstrip('/')}/storage/v1"
         self._bucket = bucket
         super().__init__(client or build_client(url, auth=auth, retry=retry))
         self._retry = retry
+        ordinary = Host(url, self._client)
+        self._base = ordinary.base
+        self._hosts = StorageHosts(ordinary, auth, bucket, large_files_url)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._hosts.close()
+        super().close()
+
+    def host_for_large_files(self) -> str:
+        """The URL that large files are sent to; the first call asks whether it answers."""
+        return self._hosts.for_large_files().url
 
     @cached_property
     def _objects(self) -> SyncBucketProxy:
@@ -216,19 +231,22 @@ class Storage(ClientOwner):
     ) -> None:
         """Store an object in one request; not retried, because the body can be read only once.
 
-        Raises ConflictError if the object exists and `upsert` is off, IntegrityError if the body
+        The object appears when all of it has arrived; of a broken request nothing stays. Raises
+        ConflictError if the object exists and `upsert` is off, IntegrityError if the body
         is not of that size, TooLargeError (the service's default limit is 50 MB).
         """
-        response = self._client.post(
-            f"{self._base}/object/{quote(self._bucket, safe='')}/{quoted_path(path)}",
-            content=exact_bytes(body, size),
-            headers={
-                "Content-Type": checked_content_type(content_type or content_type_of(path)),
-                "Content-Length": str(size),
-                "x-upsert": "true" if upsert else "false",
-            },
-            timeout=UPLOAD_TIMEOUT,
-        )
+        with self._large_host(size) as host:
+            response = host.client.post(
+                f"{host.base}/object/{quote(self._bucket, safe='')}/{quoted_path(path)}",
+                content=exact_bytes(body, size),
+                headers={
+                    "Content-Type": checked_content_type(content_type or content_type_of(path)),
+                    "Content-Length": str(size),
+                    "x-upsert": "true" if upsert else "false",
+                },
+                timeout=UPLOAD_TIMEOUT,
+                extensions=dict(LARGE_BODY) if size > CHUNK else None,
+            )
         with self._limit_named(path, size):
             check(response, f"store {_name(path)}")
 
@@ -251,27 +269,27 @@ class Storage(ClientOwner):
         to 24 hours; then the upload starts again); `on_progress` is called with the number of
         stored bytes. Raises what `upload` raises.
         """
-        upload = ResumableUpload(
-            client=self._client,
-            retry=self._retry,
-            base=self._base,
-            what=f"store {_name(path)}",
-            size=size,
-            headers={
-                "Upload-Length": str(size),
-                "Upload-Metadata": metadata(
-                    bucketName=self._bucket,
-                    objectName=_checked(path),
-                    contentType=checked_content_type(content_type or content_type_of(path)),
-                    cacheControl="3600",
-                ),
-            },
-            upsert=upsert,
-            is_stored=lambda: self._is_stored(path, size),
-            on_created=on_created or (lambda _url: None),
-            on_progress=on_progress or (lambda _offset: None),
-        )
-        with self._limit_named(path, size):
+        with self._limit_named(path, size), self._large_host(size) as host:
+            upload = ResumableUpload(
+                client=host.client,
+                retry=self._retry,
+                base=host.base,
+                what=f"store {_name(path)}",
+                size=size,
+                headers={
+                    "Upload-Length": str(size),
+                    "Upload-Metadata": metadata(
+                        bucketName=self._bucket,
+                        objectName=_checked(path),
+                        contentType=checked_content_type(content_type or content_type_of(path)),
+                        cacheControl="3600",
+                    ),
+                },
+                upsert=upsert,
+                is_stored=lambda: self._is_stored(path, size),
+                on_created=on_created or (lambda _url: None),
+                on_progress=on_progress or (lambda _offset: None),
+            )
             upload.run(open_at, upload_url)
 
     def delete(self, paths: Iterable[str]) -> Sequence[str]:
@@ -287,6 +305,19 @@ class Storage(ClientOwner):
             entries = answer if isinstance(answer, list) else []
             removed += [str(e["name"]) for e in entries if isinstance(e, dict) and e.get("name")]
         return removed
+
+    @contextmanager
+    def _large_host(self, size: int) -> Iterator[Host]:
+        """The host for a file of this size; a failure of the one for large files is remembered."""
+        if size <= CHUNK:
+            yield Host(self._url, self._client)
+            return
+        host = self._hosts.for_large_files()
+        try:
+            yield host
+        except UnreachableError:
+            self._hosts.failed(host)
+            raise
 
     @contextmanager
     def _limit_named(self, path: str, size: int) -> Iterator[None]:

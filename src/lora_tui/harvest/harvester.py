@@ -7,15 +7,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from lora_tui.config.kinds import OFF
 from lora_tui.config.table import Profile
 from lora_tui.errors import ConfigError
 from lora_tui.files import disk_error, make_private_directory
 from lora_tui.gateway import Gateway
 from lora_tui.gateway.gpu import Worker
 from lora_tui.gateway.rest import Rest
+from lora_tui.gateway.s3 import S3Keys, S3Uploads
 from lora_tui.gateway.storage import Storage
+from lora_tui.gateway.storage_host import storage_url
 from lora_tui.harvest.ledger import Ledger, ledger_path
 from lora_tui.harvest.removal import RemovalClock
+from lora_tui.harvest.sending import Sender
 from lora_tui.processes import new_identity
 from lora_tui.secret import Secret
 
@@ -46,9 +50,18 @@ class Harvester:
     """Days after which the files of deleted models are removed; None: never."""
     removals: RemovalClock = field(default_factory=RemovalClock)
 
+    s3: S3Uploads | None = None
+    """The bucket's multipart uploads, where S3 keys are configured."""
+    sender: Sender = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "sender", Sender(self.storage, self.s3))
+
     def close(self) -> None:
         """Close the connections."""
         self.worker.close()
+        if self.s3 is not None:
+            self.s3.close()
         self.storage.close()
         self.rest.close()
         self.ledger.close()
@@ -69,6 +82,40 @@ def require_keys(profile: Profile) -> tuple[Secret, str, Secret]:
     return profile.service_key, profile.gpu_url, profile.gpu_key
 
 
+def connect_service(profile: Profile, service_key: Secret) -> Gateway:
+    """The project as service role, with the configured ways to send large files.
+
+    Raises ConfigError where one of the S3 keys is missing, UsageError where their extra is.
+    """
+    return Gateway.for_service(
+        profile.url,
+        service_key,
+        large_files_url=large_files_url(profile),
+        s3_keys=s3_keys(profile),
+    )
+
+
+def large_files_url(profile: Profile) -> str | None:
+    """Another address of the project's storage, for large files; None if there is none."""
+    if profile.storage_url is None:
+        return storage_url(profile.url)
+    return None if profile.storage_url == OFF else profile.storage_url
+
+
+def s3_keys(profile: Profile) -> S3Keys | None:
+    """The configured S3 keys; None where there are none. Raises ConfigError."""
+    access_key_id, secret = profile.s3_access_key_id, profile.s3_secret_access_key
+    if access_key_id and secret:
+        return S3Keys(access_key_id, secret, profile.s3_region)
+    if not access_key_id and not secret:
+        return None
+    missing = "LORA_TUI_S3_ACCESS_KEY_ID" if secret else "LORA_TUI_S3_SECRET_ACCESS_KEY"
+    raise ConfigError(
+        "Sending over S3 needs the id of an access key and its secret",
+        remedy=f"set {missing}, or remove the other one",
+    )
+
+
 def spool_directory(profile: Profile) -> Path:
     """The directory of temporary files, made where it is missing. Raises DiskError."""
     spool_dir = profile.paths.cache_dir / "harvest"
@@ -87,12 +134,13 @@ def spool_directory(profile: Profile) -> Path:
 def connect(profile: Profile) -> Harvester:
     """A harvester of this profile's project; nothing is sent yet.
 
-    Raises ConfigError where the service role key or the GPU worker is not configured, DiskError.
+    Raises UsageError where the service role key or the GPU worker is not configured, or S3 keys are
+    not usable, and DiskError.
     """
     service_key, gpu_url, gpu_key = require_keys(profile)
     spool_dir = spool_directory(profile)
+    gateway = connect_service(profile, service_key)
     ledger = Ledger(ledger_path(profile))
-    gateway = Gateway.for_service(profile.url, service_key)
     return Harvester(
         rest=gateway.rest,
         storage=gateway.storage,
@@ -101,4 +149,5 @@ def connect(profile: Profile) -> Harvester:
         spool_dir=spool_dir,
         allow_private_urls=profile.allow_private_urls,
         remove_deleted_after=profile.remove_deleted_after,
+        s3=gateway.s3,
     )

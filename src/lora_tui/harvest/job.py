@@ -212,7 +212,7 @@ def _store_files(
         lease.check()
         store = partial(
             store_file,
-            harvester.storage,
+            harvester.sender,
             name,
             identity.path(name),
             partial(source.download, name),

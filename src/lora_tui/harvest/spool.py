@@ -244,6 +244,11 @@ class Spool:
         """Raises what the reader's `check_stop` raises."""
         self._check_stop()
 
+    def check_source(self) -> None:
+        """Raises what failed at the source or on the disk, if anything did."""
+        if self._error is not None:
+            raise self._error
+
     def whole_file(self) -> int | None:
         """The descriptor of the file, once all of it has arrived; its position is not used."""
         with self._changed:

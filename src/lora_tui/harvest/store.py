@@ -14,18 +14,16 @@ from typing import Any, Final
 from lora_tui import clock, formats
 from lora_tui.errors import ConflictError, IntegrityError, NotFoundError
 from lora_tui.gateway.headers import md5_of_etag
-from lora_tui.gateway.resumable import CHUNK
-from lora_tui.gateway.retry import repeat
+from lora_tui.gateway.s3 import differs
 from lora_tui.gateway.storage import ObjectInfo, Storage
 from lora_tui.harvest.artifact_rows import StoredFile
 from lora_tui.harvest.receipts import Receipt, Receipts
+from lora_tui.harvest.sending import WHOLE_LIMIT, Sender
 from lora_tui.harvest.spool import Contents, Spool
 from lora_tui.harvest.structure import DamagedFileError, Inspector
 
 ORPHAN_AGE: Final = timedelta(days=2)
 """An object of this age that no model names is an orphan; at half of it, it is sent anew."""
-STANDARD_LIMIT: Final = CHUNK
-"""Bytes; larger files are sent in resumable pieces."""
 
 
 class HeldElsewhereError(Exception):
@@ -33,7 +31,7 @@ class HeldElsewhereError(Exception):
 
 
 def store_file(
-    storage: Storage,
+    sender: Sender,
     name: str,
     path: str,
     fill: Callable[[Spool], None],
@@ -48,12 +46,12 @@ def store_file(
     """Store what `fill` writes, in a thread, as the object `path`.
 
     An object with the same bytes, by its receipt or its ETag, is not sent again. An unfinished
-    upload in pieces is continued if the source still gives the same strong ETag; with a receipt the
+    upload in pieces or parts is continued if the source still gives the same strong ETag; with a receipt the
     source is then not read at all. Unusable files (structure.py) never become whole objects.
     `measure` gets the whole file, or None where it was not read, and what the receipt has recorded;
     the receipt records what it returns.
     Raises what `fill` raises, what Storage raises, DamagedFileError, IntegrityError where the
-    service has another size than we sent, with `yielding` HeldElsewhereError, and what
+    service has another size or ETag than we sent, with `yielding` HeldElsewhereError, and what
     `check_stop` raises.
     """
     with Spool(
@@ -64,8 +62,8 @@ def store_file(
         )
         thread.start()
         try:
-            contents, sent = _store_contents(
-                storage, name, path, spool, receipts, yielding=yielding
+            contents, sent, etag = _store_contents(
+                sender, name, path, spool, receipts, yielding=yielding
             )
         except DamagedFileError:
             receipts.forget(name)  # an upload of these bytes must not be continued
@@ -75,11 +73,17 @@ def store_file(
         finally:
             spool.close()
             thread.join()
-    stored = storage.info(path)
+    stored = sender.storage.info(path)
     if stored.size != contents.size:
         raise IntegrityError(
             "The bucket holds another size than was sent",
             details=f"{name}: sent {formats.exact_bytes(contents.size)}, stored {stored.size}",
+            remedy="nothing to do: the next cycle sends it again",
+        )
+    if etag is not None and differs(stored.etag, etag):
+        raise IntegrityError(
+            "The bucket holds other bytes than were sent",
+            details=f"{name}: its ETag is not that of the parts that were sent",
             remedy="nothing to do: the next cycle sends it again",
         )
     receipts.add(
@@ -96,58 +100,34 @@ def _fill(spool: Spool, fill: Callable[[Spool], None]) -> None:
 
 
 def _store_contents(
-    storage: Storage, name: str, path: str, spool: Spool, receipts: Receipts, *, yielding: bool
-) -> tuple[Contents, bool]:
-    """Size and checksum of the file, and whether it was sent."""
-    there = _find_object(storage, path)
+    sender: Sender, name: str, path: str, spool: Spool, receipts: Receipts, *, yielding: bool
+) -> tuple[Contents, bool, str | None]:
+    """Size and checksum of the file, whether it was sent, and the ETag that it has to have then."""
+    there = _find_object(sender.storage, path)
     total = spool.wait_for_total()
     recent = there if there is not None and _is_recent(there) else None
     if recent is not None:
         known = receipts.known(name, recent, spool.version)
         if known is not None and known.size == total:
-            return Contents(known.size, known.sha256), False
+            return Contents(known.size, known.sha256), False, None
     other = there is None or there.size != total
-    if total is None or total <= STANDARD_LIMIT or not other:
+    if total is None or total <= WHOLE_LIMIT or not other:
         contents = spool.wait_for_end()
         if recent is not None and (
             receipts.proves(name, recent, contents.sha256) or _has_checksum(recent, contents, spool)
         ):
-            return contents, False
+            return contents, False, None
         total = contents.size
+    etag = None
     try:
-        _send(storage, name, path, spool, receipts, total, replace=there is not None)
+        etag = sender.send(name, path, spool, receipts, total, replace=there is not None)
     except ConflictError:
         # a lost response or another harvester; the caller compares the size
         if there is not None:
             raise
         if yielding:
             raise HeldElsewhereError from None
-    return spool.wait_for_end(), True
-
-
-def _send(
-    storage: Storage,
-    name: str,
-    path: str,
-    spool: Spool,
-    receipts: Receipts,
-    size: int,
-    *,
-    replace: bool,
-) -> None:
-    """Raises ConflictError where the object exists and must not be replaced."""
-    if size <= STANDARD_LIMIT:
-        repeat(lambda: storage.upload(path, spool.read_from(0), size=size, upsert=replace))
-        return
-    version = spool.version
-    storage.upload_resumable(
-        path,
-        spool.read_from,
-        size=size,
-        upsert=replace,
-        upload_url=receipts.upload_of(name, size, version),
-        on_created=lambda url: receipts.upload_begun(name, size, version, url),
-    )
+    return spool.wait_for_end(), True, etag
 
 
 def _find_object(storage: Storage, path: str) -> ObjectInfo | None:

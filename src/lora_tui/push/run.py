@@ -19,9 +19,11 @@ from lora_tui.gateway.rest import Rest
 from lora_tui.gateway.retry import repeat
 from lora_tui.harvest.artifact_rows import StoredFile, artifact_row
 from lora_tui.harvest.harvester import LEASE_SECONDS, spool_directory
+from lora_tui.harvest.harvester import connect_service as connect_to_project
 from lora_tui.harvest.lease import Lease
 from lora_tui.harvest.publish import check_stored, discard_if_deleted, publish, write_artifact
 from lora_tui.harvest.receipts import Owner, Receipts
+from lora_tui.harvest.sending import Sender
 from lora_tui.json_values import Row
 from lora_tui.keeping.change import LONGEST_NAME
 from lora_tui.processes import new_identity
@@ -60,7 +62,7 @@ def connect(profile: Profile) -> Gateway:
             remedy="set SUPABASE_SERVICE_ROLE_KEY (or SUPABASE_SERVICE_ROLE_KEY_FILE), or ask"
             " whoever runs the harvest to push it",
         )
-    return Gateway.for_service(profile.url, profile.service_key)
+    return connect_to_project(profile, profile.service_key)
 
 
 def push(
@@ -116,10 +118,11 @@ def _push(
     artifact, existed = plan.artifact, plan.artifact is not None
     stored: list[StoredFile] = []
     if artifact is None:
+        sender = Sender(gateway.storage, gateway.s3)
         for file in plan.adapter.files:
             check()
             path = identity.path(file.name)
-            stored.append(send_file(gateway, file, path, receipts, spool_dir))
+            stored.append(send_file(sender, file, path, receipts, spool_dir))
             on_file(stored[-1])
         check()
         _write_job(rest, plan.job, new=plan.new_job)

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Final
 
 from lora_tui.errors import IntegrityError
-from lora_tui.gateway import Gateway
 from lora_tui.gateway.rest import Rest
 from lora_tui.gateway.retry import repeat
 from lora_tui.harvest.artifact_rows import StoredFile
 from lora_tui.harvest.receipts import Receipts
+from lora_tui.harvest.sending import Sender
 from lora_tui.harvest.spool import Spool
 from lora_tui.harvest.store import store_file
 from lora_tui.json_values import Row
@@ -24,7 +24,7 @@ _POINTS_AT_ONCE: Final = 500
 
 
 def send_file(
-    gateway: Gateway, file: LocalFile, path: str, receipts: Receipts, spool_dir: Path
+    sender: Sender, file: LocalFile, path: str, receipts: Receipts, spool_dir: Path
 ) -> StoredFile:
     """Store a file as the object `path`, unless it is there already.
 
@@ -32,7 +32,7 @@ def send_file(
     raises.
     """
     stored = store_file(
-        gateway.storage,
+        sender,
         file.name,
         path,
         partial(_read_into, file),

@@ -21,6 +21,7 @@ from lora_tui.gateway.retry import repeat
 from lora_tui.harvest.artifact_rows import StoredFile, artifact_row, stored_name
 from lora_tui.harvest.publish import check_stored, remove_unnamed
 from lora_tui.harvest.receipts import Owner, Receipts
+from lora_tui.harvest.sending import Sender
 from lora_tui.json_values import Row, mapping
 from lora_tui.push.directory import LocalFile, training_settings
 from lora_tui.push.existing import METRICS, recorded_sha256
@@ -53,6 +54,7 @@ def update_model(
         make_private_directory(receipts_dir)
     receipts = Receipts(receipts_dir, place.artifact_id, holder, Owner.of(place))
     there = {found.path: found.size for found in gateway.storage.list(place.folder)}
+    sender = Sender(gateway.storage, gateway.s3)
     stored: list[StoredFile] = []
     for file in plan.adapter.files:
         check()
@@ -62,7 +64,7 @@ def update_model(
             stored.append(StoredFile(file.name, path, file.size, file.sha256, sent=False))
         else:
             path = f"{place.folder}/{_versioned(file)}"
-            stored.append(send_file(gateway, file, path, receipts, spool_dir))
+            stored.append(send_file(sender, file, path, receipts, spool_dir))
         on_file(stored[-1])
     check()
     check_stored(gateway.storage, place, stored)
