@@ -46,8 +46,9 @@ def store_file(
     """Store what `fill` writes, in a thread, as the object `path`.
 
     An object with the same bytes, by its receipt or its ETag, is not sent again. An unfinished
-    upload in pieces or parts is continued if the source still gives the same strong ETag; with a receipt the
-    source is then not read at all. Unusable files (structure.py) never become whole objects.
+    upload in pieces or parts is continued if the source still gives the same strong ETag; with a
+    receipt the source is then not read at all. Unusable files (structure.py) never become whole
+    objects.
     `measure` gets the whole file, or None where it was not read, and what the receipt has recorded;
     the receipt records what it returns.
     Raises what `fill` raises, what Storage raises, DamagedFileError, IntegrityError where the
