@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import html
+import logging
 import re
 import threading
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
@@ -68,6 +69,9 @@ class S3Upload:
     """The path of its object."""
     upload_id: str
     begun: datetime | None
+
+
+logging.getLogger("botocore").setLevel(logging.ERROR)  # it logs what it signs
 
 
 class S3Uploads:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 Parameters = Sequence[Any]
-LAYOUT: Final = 7
+LAYOUT: Final = 8
 """Of the tables and their first rows; a state with another number is replaced."""
 
 

@@ -46,6 +46,7 @@ DEFAULTS: Final[Mapping[str, Any]] = {
     "flip_bit": 0,  # count of answers with one bit wrong
     "flip_at": None,  # offset in the file of the wrong byte; by default the middle of the answer
     "wrong_length": 0,  # serve the file as if it were so many bytes shorter
+    "wrong_part_etag": 0,  # count of parts over S3 that are confirmed with the ETag of other bytes
     # Life times, in seconds
     "access_token_seconds": 3600,
     "session_starts_after": None,  # seconds until a new session becomes valid

@@ -43,7 +43,8 @@ from lora_tui.sandbox.objects import Objects
 from lora_tui.sandbox.postgrest import rest
 from lora_tui.sandbox.seed.fill import seed_backend
 from lora_tui.sandbox.seed.seeding import DEMO, OTHER, SeedSettings
-from lora_tui.sandbox.storage import browsing, downloads, resumable, uploads
+from lora_tui.sandbox.storage import browsing, downloads, resumable, s3, uploads
+from lora_tui.sandbox.storage.s3_signature import ACCESS_KEY_ID, SECRET_ACCESS_KEY
 from lora_tui.sandbox.training.trainer import Trainer
 from lora_tui.sandbox.vllm import LLAMA_8B, Behavior, VllmStandIn
 
@@ -167,6 +168,13 @@ class Sandbox:
             "LORA_TUI_ALLOW_PRIVATE_URLS": "1",
         }
 
+    def s3_environment(self) -> dict[str, str]:
+        """The variables that add the keys of its S3 protocol to `environment`."""
+        return {
+            "LORA_TUI_S3_ACCESS_KEY_ID": ACCESS_KEY_ID,
+            "LORA_TUI_S3_SECRET_ACCESS_KEY": SECRET_ACCESS_KEY,
+        }
+
     def clear_faults(self) -> None:
         """Switch every fault off."""
         self._control("POST", "clear")
@@ -264,6 +272,9 @@ def build_application(backend: Backend, connections: Connections) -> ASGIApp:
         streamed(
             f"{resumable.PATH}/{{upload}}", resumable.upload, ["HEAD", "PATCH", "DELETE", "OPTIONS"]
         ),
+        streamed(f"{s3.PATH}/{{bucket}}", s3.bucket, ["HEAD", "GET"]),
+        streamed(f"{s3.PATH}/{{bucket}}/", s3.bucket, ["HEAD", "GET"]),
+        streamed(f"{s3.PATH}/{named}", s3.key, ["HEAD", "GET", "POST", "PUT", "DELETE"]),
         small(f"{GPU_ENDPOINT}/training/artifacts/{{job}}", worker.artifacts),
         small(f"{GPU_ENDPOINT}/status/{{job}}", worker.status),
         small(f"{GPU_ENDPOINT}/cancel/{{job}}", worker.cancel, ["POST"]),

@@ -226,6 +226,14 @@ CREATE TABLE resumable_uploads (
     metadata TEXT NOT NULL, length INTEGER, parts TEXT NOT NULL DEFAULT '[]',
     finished INTEGER NOT NULL DEFAULT 0, expires_at TEXT
 );
+CREATE TABLE multipart_uploads (
+    id TEXT PRIMARY KEY, name TEXT NOT NULL, content_type TEXT NOT NULL, size INTEGER NOT NULL,
+    created_at TEXT NOT NULL
+);
+CREATE TABLE multipart_parts (
+    upload TEXT NOT NULL, number INTEGER NOT NULL, etag TEXT NOT NULL, size INTEGER NOT NULL,
+    created_at TEXT NOT NULL, PRIMARY KEY (upload, number)
+);
 CREATE TABLE worker_jobs (
     id TEXT PRIMARY KEY, status TEXT NOT NULL, dialect TEXT NOT NULL, files TEXT NOT NULL,
     metadata TEXT NOT NULL, error TEXT
