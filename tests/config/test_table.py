@@ -30,6 +30,7 @@ IN_FILE = (*PROFILE_SETTINGS, *UI_SETTINGS)
 # A text that a user types for each kind, and the value that the program gets.
 VALUES: dict[str, tuple[str, object]] = {
     "Url": ("https://other.example/", "https://other.example"),
+    "UrlOrOff": ("https://storage.example/", "https://storage.example"),
     "SecretUrl": ("https://hook.example/secret?id=1", "https://hook.example/secret?id=1"),
     "Key": ("sb_another", "sb_another"),
     "Kind": ("ada@example.org", "ada@example.org"),
@@ -41,6 +42,7 @@ VALUES: dict[str, tuple[str, object]] = {
 }
 REFUSED: dict[str, tuple[str, ...]] = {
     "Url": ("ftp://x", "nonsense"),
+    "UrlOrOff": ("ftp://x", "on"),
     "SecretUrl": ("ftp://x", "nonsense", "http://hook.example/"),
     "Key": ("☃", "two\nlines"),
     "Kind": ("two\nlines",),
