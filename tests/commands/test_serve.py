@@ -149,6 +149,7 @@ async def test_a_page_that_crashes_closes_and_the_terminal_says_where_the_report
     assert run("sync").code == 0
     (tmp_path / "sitecustomize.py").write_text(CRASHES)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setenv("PYTHONUNBUFFERED", "1")  # the line is seen when it is written
     served = Served()
     try:
         async with browser.get(served.link) as answer:
@@ -156,9 +157,11 @@ async def test_a_page_that_crashes_closes_and_the_terminal_says_where_the_report
         async with browser.ws_connect(f"{websocket_address(html)}?width=120&height=40") as page:
             async for _ in page:
                 pass
+        assert served.process.stdout
+        said = next(line for line in served.process.stdout if "crashed" in line)
         assert served.process.poll() is None  # other pages can be opened
         served.process.send_signal(signal.SIGTERM)
-        said = "".join(served.process.communicate())
+        said += "".join(served.process.communicate())
     finally:
         served.process.kill()
     (report,) = crash_reports(find_paths().state_dir)

@@ -145,6 +145,7 @@ def begin_heartbeat(descriptor: int) -> None:
         if not _THREADS:
             _THREADS.append(threading.Thread(target=_run, name="heartbeat", daemon=True))
             _THREADS[0].start()
+        _CHANGED.notify_all()
 
 
 def end_heartbeat(descriptor: int) -> None:
@@ -220,7 +221,8 @@ _THREADS: Final[list[threading.Thread]] = []
 def _run() -> None:
     while True:
         with _CHANGED:
-            _CHANGED.wait_for(lambda: not _DESCRIPTORS, timeout=HEARTBEAT_SECONDS)
+            if _DESCRIPTORS:
+                _CHANGED.wait(HEARTBEAT_SECONDS)
             if not _DESCRIPTORS:
                 _THREADS.clear()
                 return
