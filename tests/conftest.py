@@ -31,7 +31,9 @@ __all__ = ["certificate", "trust"]  # fixtures
 
 # no deadline: no test asserts a time
 # A busy machine generates slowly.
-settings.register_profile("lora-tui", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile(
+    "lora-tui", max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
 settings.load_profile("lora-tui")
 
 
