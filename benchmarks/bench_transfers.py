@@ -187,7 +187,10 @@ def sequence(
         used = measured([str(word) for word in command], environment or os.environ)
         cpu, memory = cpu + used[0], max(memory, used[1])
     seconds = time.perf_counter() - start
-    target.unlink()
+    if target.is_dir():
+        shutil.rmtree(target)
+    else:
+        target.unlink()
     return Run(seconds, seconds, cpu, memory)
 
 
@@ -221,6 +224,7 @@ def ours(directory: Path, url: str) -> Run:
 def child(home: Path, url: str, facts: Path) -> None:
     """One download as the application does it, with an event loop that watches itself."""
     import asyncio
+    from contextlib import closing
 
     from lora_tui.cache.changes import Topic
     from lora_tui.cache.connection import open_cache, transaction
@@ -245,16 +249,15 @@ def child(home: Path, url: str, facts: Path) -> None:
     db.close()
 
     def work() -> float:
-        mine = open_cache(cache_path)
-        model = get_model(mine, model_id)
+        with closing(open_cache(cache_path)) as mine:
+            model = get_model(mine, model_id)
         assert model is not None
         runner = Runner(cache_path, RunnerOptions(sign=lambda _: url, delay=lambda *_: None))
         start = time.perf_counter()
-        outcome = download(runner, mine, model, home / "downloads")
+        outcome = download(runner, model, home / "downloads")
         seconds = time.perf_counter() - start
         assert outcome.done == (NAME,)
         runner.close()
-        mine.close()
         return seconds
 
     async def watched() -> tuple[float, list[float]]:

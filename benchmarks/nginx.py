@@ -21,6 +21,12 @@ from pathlib import Path
 from page_server import PRIORITY
 
 NAME = "adapter_model.safetensors"
+BUCKET = "/storage/v1/object/sign/lora-models"
+SIGNING = f"""
+            location = {BUCKET} {{ error_page 405 =200 /many.json; }}
+            location {BUCKET}/ {{ error_page 405 =200 /one.json; }}
+            location ~ json$ {{ default_type application/json; }}"""
+"""A POST to a file is refused with 405, and answered by another file."""
 
 
 def which(tool: str) -> str | None:
@@ -44,11 +50,12 @@ def make_certificate(directory: Path) -> None:
 
 @contextmanager
 def serving(
-    directory: Path, limits: Sequence[str | None], project: str = ""
+    directory: Path, limits: Sequence[str | None], project: str = "", *, signing: bool = False
 ) -> Iterator[list[str]]:
     """The URL of a server for each limit: nginx's `limit_rate` (32m), or None.
 
-    `project`: the URL of the project behind all of them.
+    `project`: the URL of the project behind all of them. `signing`: a request for links is
+    answered by a file of `www`, `many.json` or `one.json`.
     """
     ports = free_ports(len(limits))
     if not limits:
@@ -64,6 +71,7 @@ def serving(
             root {directory}/www;
             {f"limit_rate {limit};" if limit and not project else ""}
             {project_behind(project, limit) if project else ""}
+            {SIGNING if signing else ""}
         }}"""
         for port, limit in zip(ports, limits, strict=True)
     )
