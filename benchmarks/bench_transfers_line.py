@@ -317,8 +317,8 @@ def child(plan: Path, told: Path) -> None:
     start = time.perf_counter()
     with Storage(asked["origin"], httpx.Auth()) as storage:
         options = {"sign": storage.sign, "delay": lambda *_: None}
-        if "sign_many" in RunnerOptions.__dataclass_fields__:
-            options = {"sign_many": storage.sign_many, "delay": lambda *_: None}
+        if "sign_many" in RunnerOptions.__dataclass_fields__:  # not in earlier versions
+            options |= {"sign_many": storage.sign_at_once, "host": asked["origin"]}
         runner = Runner(cache_path, RunnerOptions(**options))
         outcome = download(runner, model, home / "downloads")
         seconds = time.perf_counter() - start

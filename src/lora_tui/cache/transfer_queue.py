@@ -14,7 +14,7 @@ writes progress, and it stops when the row has changed (`report` returns False).
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
@@ -272,11 +272,17 @@ def _check_place(db: sqlite3.Connection, model_id: str, wanted: FileRequest) -> 
 
 
 def claim(
-    db: sqlite3.Connection, owner: str, only: Collection[int] | None = None
+    db: sqlite3.Connection,
+    owner: str,
+    only: Collection[int] | None = None,
+    may_begin: Callable[[Transfer], bool] = lambda _row: True,
 ) -> Transfer | None:
-    """Make `owner` the owner of the next queued file and return it, or None. In a transaction."""
+    """Make `owner` the owner of the next queued file and return it, or None. In a transaction.
+
+    `only`: the ids of the rows to choose from. Files that may not begin yet are passed over.
+    """
     for row in select(db, "WHERE state = 'queued' AND owner IS NULL ORDER BY position, id", []):
-        if only is None or row.id in only:
+        if (only is None or row.id in only) and may_begin(row):
             db.execute(
                 "UPDATE transfers SET state = 'running', owner = ?, error = NULL,"
                 " error_kind = NULL, updated_at = ? WHERE id = ?",

@@ -63,6 +63,8 @@ class OnlineWriters:
             self.cache_path,
             RunnerOptions(
                 sign=self.sign,
+                sign_many=self.storage.sign_at_once,
+                host=profile.url,
                 etag_of=self.etag_of,
                 delay=download_wait,
                 files_at_once=profile.parallel_downloads,

@@ -8,6 +8,7 @@ Both apply the limits of limits.py to heads and to slowness.
 from __future__ import annotations
 
 import re
+import selectors
 import socket
 import ssl
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -78,7 +79,14 @@ class FileConnection(Protocol):
 
     @property
     def is_open(self) -> bool:
-        """Whether a request was made over it, and it was not closed since."""
+        """Whether it was made, and was not closed since."""
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether nothing came since the last response: neither an end nor unrequested bytes."""
+
+    def open(self) -> None:
+        """Make the connection, where that is possible before a request. Raises OSError."""
 
     def get(self, url: str, headers: Mapping[str, str]) -> FileResponse:
         """Request a URL of the host. Raises OSError, HTTPException, UnreachableError (a proxy)."""
@@ -116,11 +124,22 @@ class _DirectConnection(Connection):
     def is_open(self) -> bool:
         return self.sock is not None
 
+    @property
+    def is_quiet(self) -> bool:
+        if self.sock is None:
+            return False
+        with selectors.DefaultSelector() as selector:
+            selector.register(self.sock, selectors.EVENT_READ)
+            return not selector.select(0)
+
+    def open(self) -> None:
+        if self.sock is None:
+            self.connect()
+
     def get(self, url: str, headers: Mapping[str, str]) -> FileResponse:
         parts = urlsplit(url)
         path = parts.path or "/"
-        if self.sock is None:
-            self.connect()
+        self.open()
         sock = self.sock
         sock.settimeout(self._stall_seconds)
         self.request("GET", f"{path}?{parts.query}" if parts.query else path, headers=dict(headers))
@@ -142,6 +161,13 @@ class _ProxiedConnection:
         self._network = LimitedTransport(verify=tls_context(), proxy=proxy)
         self._seconds = httpx.Timeout(stall_seconds, connect=connect_seconds).as_dict()
         self.is_open = False
+
+    @property
+    def is_quiet(self) -> bool:
+        return self.is_open  # httpx looks itself
+
+    def open(self) -> None:
+        pass  # httpx connects with the request
 
     def get(self, url: str, headers: Mapping[str, str]) -> FileResponse:
         request = httpx.Request("GET", url, headers=headers, extensions={"timeout": self._seconds})

@@ -25,7 +25,7 @@ from lora_tui.errors import (
     UnreachableError,
 )
 from lora_tui.gateway.headers import byte_count
-from lora_tui.gateway.http import ClientOwner, build_client
+from lora_tui.gateway.http import REPEATABLE, ClientOwner, build_client
 from lora_tui.gateway.responses import check, read_json
 from lora_tui.gateway.resumable import CHUNK, ResumableUpload, metadata
 from lora_tui.gateway.retry import RETRY, RetryPolicy
@@ -100,6 +100,11 @@ class Storage(ClientOwner):
         """The URL that large files are sent to; the first call asks whether it answers."""
         return self._hosts.for_large_files().url
 
+    @property
+    def url(self) -> str:
+        """The URL of the project, whose host all signed links have."""
+        return self._url
+
     @cached_property
     def _objects(self) -> SyncBucketProxy:
         return bucket_client(self._url, self._bucket, self._client)
@@ -107,7 +112,7 @@ class Storage(ClientOwner):
     def sign(self, path: str, *, expires_in: int = LINK_SECONDS) -> str:
         """A link to an object, valid for `expires_in` seconds; anyone who has it can read it."""
         if "?" in path:  # the service signs such a name only in the body of a request
-            answer = self._sign_batch([path], expires_in).get(path)
+            answer = self.sign_at_once([path], expires_in=expires_in).get(path)
             if isinstance(answer, LoraTuiError):
                 raise answer
             if answer is not None:
@@ -125,7 +130,7 @@ class Storage(ClientOwner):
         Raises only errors that concern all paths: AuthenticationError, UnreachableError.
         """
         wanted = list(dict.fromkeys(paths))
-        answers = self._sign_batch(wanted, expires_in) if len(wanted) > 1 else {}
+        answers = self.sign_at_once(wanted, expires_in=expires_in) if len(wanted) > 1 else {}
         for path in wanted:
             if path not in answers:
                 try:
@@ -135,6 +140,40 @@ class Storage(ClientOwner):
                 except LoraTuiError as error:
                     answers[path] = error
         return {path: answers[path] for path in wanted}
+
+    def sign_at_once(
+        self, paths: Sequence[str], *, expires_in: int = LINK_SECONDS
+    ) -> dict[str, str | LoraTuiError]:
+        """What one request for the links of all paths gives; empty if the stack has no such call.
+
+        Raises AuthenticationError, UnreachableError, and NotFoundError for an invalid path.
+        """
+        what = "make download links"
+        response = self._client.post(
+            f"{self._base}/object/sign/{quote(self._bucket, safe='')}",
+            json={"expiresIn": expires_in, "paths": [_checked(path) for path in paths]},
+            extensions=REPEATABLE,
+        )
+        try:
+            rows = read_json(check(response, what), what)
+        except AuthenticationError:
+            raise
+        except LoraTuiError:
+            return {}
+        answers: dict[str, str | LoraTuiError] = {}
+        for row in rows if isinstance(rows, list) else []:
+            path = row.get("path") if isinstance(row, Mapping) else None
+            if not isinstance(path, str) or path not in paths:
+                continue
+            signed = row.get("signedURL") or row.get("signedUrl")
+            if row.get("error") or not isinstance(signed, str):
+                answers[path] = NotFoundError(
+                    "Could not make a download link: it does not exist or is not yours",
+                    details=without_secrets(row.get("error") or "") or None,
+                )
+            else:
+                answers[path] = self._link(path, signed)
+        return answers
 
     def info(self, path: str) -> ObjectInfo:
         """Size, ETag and type of an object. Raises NotFoundError."""
@@ -361,30 +400,6 @@ class Storage(ClientOwner):
             return self.info(path).size == size
         except NotFoundError:
             return False
-
-    def _sign_batch(self, paths: Sequence[str], expires_in: int) -> dict[str, str | LoraTuiError]:
-        """The links that one request for all paths gives; empty if the stack has no such call."""
-        wanted = [_checked(path) for path in paths]
-        try:
-            with translated("make download links", repeatable=True) as exchange:
-                rows = self._objects.create_signed_urls(wanted, expires_in)
-        except LoraTuiError as error:
-            if exchange.response is None or isinstance(error, AuthenticationError):
-                raise
-            return {}
-        answers: dict[str, str | LoraTuiError] = {}
-        for row in rows:
-            path = row["path"]
-            if path not in paths:
-                continue
-            if row["error"]:
-                answers[path] = NotFoundError(
-                    "Could not make a download link: it does not exist or is not yours",
-                    details=without_secrets(row["error"]),
-                )
-            else:
-                answers[path] = self._link(path, row["signedURL"])
-        return answers
 
     def _link(self, path: str, signed: str | None) -> str:
         query = urlsplit(signed or "").query

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Final
+from urllib.parse import urlsplit
 
 from lora_tui import __version__
 from lora_tui.errors import (
@@ -128,6 +129,8 @@ class RangeConnection:
     def __init__(self, *, stall_seconds: float) -> None:
         self._stall_seconds = stall_seconds
         self._connection: FileConnection | None = None
+        self._origin: tuple[str, str] | None = None
+        """Scheme and host with port of the URL that it is connected to."""
         self._response: FileResponse | None = None
         self._aborted = False
 
@@ -168,6 +171,20 @@ class RangeConnection:
             if self._response is None or not self._response.is_read():
                 self.close()  # the rest of the response would arrive first
 
+    @property
+    def is_reusable(self) -> bool:
+        """Whether the next request needs no new connection."""
+        connection = self._connection
+        return connection is not None and connection.is_quiet and not self._aborted
+
+    def open(self, url: str) -> None:
+        """Connect to the host of `url`, if it is not connected. Raises UnreachableError."""
+        try:
+            self._connected_to(url)[0].open()
+        except (OSError, ValueError, http.client.HTTPException) as error:
+            self.close()
+            raise _unreachable(error) from None
+
     def abort(self) -> None:
         """Make a `request` that waits in another thread fail at once."""
         self._aborted = True
@@ -187,21 +204,32 @@ class RangeConnection:
         return self._send(url, headers)
 
     def _send(self, url: str, headers: dict[str, str]) -> FileResponse:
-        used = self._connection is not None and self._connection.is_open
+        used = False
         try:
-            if not used or self._connection is None:
-                self.close()
-                self._connection = file_connection(
-                    url, connect_seconds=_CONNECT_SECONDS, stall_seconds=self._stall_seconds
-                )
+            connection, used = self._connected_to(url)
             self._response = None
-            self._response = self._connection.get(url, headers)
+            self._response = connection.get(url, headers)
+            if used and self._response.status == 408:  # some proxies say so and close
+                raise ConnectionError
         except (OSError, ValueError, http.client.HTTPException) as error:
             self.close()
             if used and not self._aborted:  # the server may have closed it meanwhile
                 return self._send(url, headers)
             raise _unreachable(error) from None
         return self._response
+
+    def _connected_to(self, url: str) -> tuple[FileConnection, bool]:
+        """A connection to the host of `url`, perhaps not yet made, and whether it was used."""
+        parts = urlsplit(url)
+        connection, origin = self._connection, (parts.scheme, parts.netloc)
+        if connection is not None and connection.is_open and self._origin == origin:
+            return connection, True
+        self.close()
+        self._origin = origin
+        self._connection = file_connection(
+            url, connect_seconds=_CONNECT_SECONDS, stall_seconds=self._stall_seconds
+        )
+        return self._connection, False
 
 
 def _tells_no_length(response: FileResponse) -> bool:

@@ -35,6 +35,7 @@ from lora_tui.transfers.connection import (
     InvalidResponseError,
     UntrustedError,
 )
+from lora_tui.transfers.kept_connections import KeptConnections
 from lora_tui.transfers.part import Part, translate_write_errors
 from lora_tui.transfers.rate import RateLimit
 from lora_tui.transfers.readers import Readers
@@ -78,11 +79,15 @@ class FetchOptions:
     """Called after the n-th failed attempt (from 1), with the server's Retry-After: sleeps, and
     returns whether to try again."""
     stop: threading.Event
+    kept: KeptConnections
+    """Where connections are taken from, and given back to."""
+    prepare: Callable[[], None] = lambda: None
+    """Called first; has the link made meanwhile."""
+    host: str = ""
+    """The URL of the links' host, to connect while a link is made; empty if it is not known."""
     connections: int = 8
     """The maximum for the file."""
     limit: RateLimit | None = None
-    stall_seconds: float = 20.0
-    """A connection is given up after this time without a byte."""
 
 
 def fetch_bytes(
@@ -183,6 +188,7 @@ class _Fetch:
 
     def run(self) -> FetchedBytes:
         try:
+            self._options.prepare()
             self._until_complete()
             total = self._source.pieces.total or 0
             self._source.check_size(total)
@@ -244,7 +250,9 @@ class _Fetch:
     def _read(self) -> None:
         """Read until nothing is missing. Raises the error of the last reader."""
         options = self._options
-        readers = Readers(self._source, stall_seconds=options.stall_seconds, limit=options.limit)
+        readers = Readers(
+            self._source, connections=options.kept, host=options.host, limit=options.limit
+        )
         try:
             readers.start()
             while len(readers):

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
 from lora_tui.errors import UnreachableError
 from lora_tui.transfers.connection import ChangedError, RangeConnection, RangeResponse
+from lora_tui.transfers.kept_connections import KeptConnections
 from lora_tui.transfers.pieces import UNKNOWN_END, Piece, Pieces
 from lora_tui.transfers.rate import RateLimit
 from lora_tui.transfers.remote_file import RemoteFile
@@ -34,16 +36,25 @@ class _Reader:
     response: RangeResponse | None = None
     """The thread writes to the file only while this is set."""
     leave: bool = False
+    ended: bool = False
+    """Whether the connection is not this reader's any more."""
 
 
 class Readers:
     """The running readers, all of one version of the object. Controlled by one thread."""
 
     def __init__(
-        self, source: RemoteFile, *, stall_seconds: float, limit: RateLimit | None
+        self,
+        source: RemoteFile,
+        *,
+        connections: KeptConnections,
+        host: str,
+        limit: RateLimit | None,
     ) -> None:
+        """`host`: the URL of the host of the links, where it is known before they are made."""
         self._source = source
-        self._stall_seconds = stall_seconds
+        self._connections = connections
+        self._host = host
         self._limit = limit
         self._lock = threading.Lock()
         self._wake = threading.Condition(self._lock)
@@ -65,7 +76,7 @@ class Readers:
         piece = pieces.take(scaling.chunk(pieces.missing) if self._readers else None)
         if piece is None:
             return False
-        reader = _Reader(piece, RangeConnection(stall_seconds=self._stall_seconds))
+        reader = _Reader(piece, self._connections.take())
         reader.thread = threading.Thread(
             target=self._read, args=(reader,), name="download", daemon=True
         )
@@ -78,7 +89,7 @@ class Readers:
         ranked = sorted(self._readers, key=lambda reader: (reader.leave, reader.response is None))
         with self._lock:
             for reader in ranked[count:]:
-                if not reader.leave:
+                if not reader.leave and not reader.ended:
                     reader.leave = True
                     # it could wait long, and load the server
                     (reader.response or reader.connection).abort()
@@ -113,8 +124,12 @@ class Readers:
         connection = reader.connection
         error: BaseException | None = None
         try:
-            buffer = memoryview(bytearray(_BUFFER))
             piece: Piece | None = reader.piece
+            size = min(_BUFFER, max(_FIRST_READ, self._source.expected or _BUFFER))
+            buffer = memoryview(bytearray(size))
+            if self._host:
+                with suppress(UnreachableError):  # the requests that follow tell why
+                    connection.open(self._host)  # while the link is made
             while piece is not None:
                 pieces = self._read_piece(reader, piece, connection, buffer)
                 pieces.release(reader.piece)
@@ -128,9 +143,10 @@ class Readers:
             error = None if dismissed else caught
         finally:
             pieces.release(reader.piece)
-            connection.close()
+            with self._lock:
+                reader.response, reader.ended = None, True
+            self._connections.give_back(connection)
             with self._wake:
-                reader.response = None
                 self._ended.append((reader, error))
                 self._wake.notify_all()
 

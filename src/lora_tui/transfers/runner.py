@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -41,6 +41,8 @@ from lora_tui.errors import (
 from lora_tui.processes import LockHolder
 from lora_tui.transfers.fetch_bytes import FetchOptions
 from lora_tui.transfers.fetch_file import fetch_file
+from lora_tui.transfers.kept_connections import KeptConnections
+from lora_tui.transfers.links import Links
 from lora_tui.transfers.queue_owner import QueueOwner
 from lora_tui.transfers.rate import RateLimit
 from lora_tui.transfers.waiting import WATCH_SECONDS, QueueWatch
@@ -49,6 +51,11 @@ _SHORT_CONNECTIONS: Final = 4
 """Connections to the cache that are open at once for short blocks."""
 _POLL_SECONDS: Final = 0.1
 """Seconds between two looks at a file that waits for its next attempt."""
+_SMALL_FACTOR: Final = 4
+_SMALL: Final = 4 << 20
+"""Bytes."""
+_SMALL_ENDINGS: Final = (".json", ".txt", ".md", ".jinja", ".model")
+"""Of files that are usually small, for those whose size is not known."""
 
 
 @dataclass(frozen=True)
@@ -60,15 +67,27 @@ class RunnerOptions:
     delay: Callable[[int, str | None], float | None]
     """The retry policy: seconds to wait after the n-th failure in a row (from 1), given the
     server's Retry-After; None to give up."""
+    sign_many: Callable[[Sequence[str]], Mapping[str, str | LoraTuiError]] = field(
+        default=lambda _paths: {}, repr=False
+    )
+    """Object paths → signed URLs, by one request; those it leaves out are signed one by one."""
+    host: str = ""
+    """The URL of the host of the signed URLs, to connect to it while they are made."""
     etag_of: Callable[[str], str | None] = lambda _path: None
     """Object path → its current ETag; None if the storage does not tell."""
     files_at_once: int = PARALLEL_DOWNLOADS
+    """Of files that are not small; see `small_at_once`."""
     connections: int = 8
     """The maximum for one file."""
     limit: RateLimit | None = None
     stall_seconds: float = 20.0
     check_unused: Callable[[Path], None] = lambda _directory: None
     """Raises for a directory that a server has loaded, as `deployments/holders.py` does."""
+
+    @property
+    def small_at_once(self) -> int:
+        """Files at once if they are small: each of them waits longer than it takes to arrive."""
+        return 1 if self.files_at_once == 1 else _SMALL_FACTOR * self.files_at_once
 
 
 class Runner:
@@ -84,6 +103,10 @@ class Runner:
         self._lock = threading.Lock()
         self._owner: QueueOwner | None = None
         self._workers: list[threading.Thread] = []
+        self._large = 0
+        """How many workers fetch a file that is not small, or look for one."""
+        self._links = Links(tools.sign, tools.sign_many)
+        self._kept = KeptConnections(stall_seconds=tools.stall_seconds)
         self._wanted: set[int] = set()
         self._unreleased: set[int] = set()
         """Rows that could not be released in the cache."""
@@ -197,6 +220,7 @@ class Runner:
         self._waiting.close()
         for worker in list(self._workers):
             worker.join(timeout=5.0)
+        self._kept.close()
         with self._lock:
             if self._owner is not None:
                 self._owner.close()
@@ -209,19 +233,17 @@ class Runner:
             return self._owner
 
     def _spawn_workers(self) -> None:
-        """Start workers, up to the limit and the number of queued files."""
+        """Start workers, up to the limits and the number of queued files."""
         if self._stop.is_set() or self._room() <= 0:
             return
         owner = self._own()
         with self._few, closing(self._open_cache()) as db:
-            queued = [
-                row
-                for row in active_transfers(db)
-                if row.state is TransferState.QUEUED and self._is_wanted(row.id)
-            ]
+            queued = self._queued(db)
+        small = sum(map(_is_small, queued))
         with self._lock:
             self._workers = [worker for worker in self._workers if worker.is_alive()]
-            for _ in range(min(self._room(), len(queued))):
+            large = min(len(queued) - small, self._tools.files_at_once - self._large)
+            for _ in range(min(self._room(), small + max(0, large))):
                 if self._stop.is_set():
                     return
                 worker = threading.Thread(
@@ -232,7 +254,15 @@ class Runner:
 
     def _room(self) -> int:
         """How many workers may be started now."""
-        return self._tools.files_at_once - sum(worker.is_alive() for worker in self._workers)
+        return self._tools.small_at_once - sum(worker.is_alive() for worker in self._workers)
+
+    def _queued(self, db: Connection) -> list[Transfer]:
+        """The files that this process may begin, in order."""
+        return [
+            row
+            for row in active_transfers(db)
+            if row.state is TransferState.QUEUED and self._is_wanted(row.id)
+        ]
 
     def _is_wanted(self, transfer_id: int) -> bool:
         return self._everything or transfer_id in self._wanted
@@ -248,14 +278,43 @@ class Runner:
         """Process queued files until there is none."""
         with closing(self._open_cache()) as db:
             while not self._stop.is_set():
-                with transaction(db, Topic.TRANSFERS):
-                    row = queue.claim(db, owner, None if self._everything else self._wanted)
-                if row is None:
-                    return
-                try:
-                    self._process(db, row, owner)
-                finally:
-                    self._release(db, row, owner)
+                with self._claimed(db, owner) as row:
+                    if row is None:
+                        break
+                    try:
+                        self._process(db, row, owner)
+                    finally:
+                        self._release(db, row, owner)
+        with self._lock:
+            others = any(
+                worker.is_alive() and worker is not threading.current_thread()
+                for worker in self._workers
+            )
+        if not others:
+            self._kept.close()
+
+    @contextmanager
+    def _claimed(self, db: Connection, owner: str) -> Iterator[Transfer | None]:
+        """The next file for this worker: a small one if enough others are in hand."""
+        with self._lock:
+            counted = self._large < self._tools.files_at_once
+            self._large += counted
+        try:
+            with transaction(db, Topic.TRANSFERS):
+                row = queue.claim(
+                    db,
+                    owner,
+                    None if self._everything else self._wanted,
+                    lambda row: counted or _is_small(row),
+                )
+            if counted and (row is None or _is_small(row)):
+                with self._lock:
+                    self._large -= 1
+                counted = False
+            yield row
+        finally:
+            with self._lock:
+                self._large -= counted
 
     def _release(self, db: Connection, row: Transfer, owner: str) -> None:
         try:
@@ -267,6 +326,14 @@ class Runner:
 
     def _process(self, db: Connection, row: Transfer, owner: str) -> None:
         last = (-1, -1)
+        signed = False
+
+        def sign() -> str:
+            nonlocal signed
+            if signed:
+                self._links.discard(row.object_path)  # it was refused
+            signed = True
+            return self._links.get(row.object_path)
 
         def progress(done: int, total: int | None, retries: int) -> None:
             nonlocal last
@@ -314,13 +381,17 @@ class Runner:
         try:
             model = require_model(db, row.model_id)
             options = FetchOptions(
-                sign=lambda: self._tools.sign(row.object_path),
+                sign=sign,
+                prepare=lambda: self._links.request(
+                    row.object_path, lambda: [other.object_path for other in self._queued(db)]
+                ),
                 progress=progress,
                 wait=wait,
                 stop=self._stop,
                 connections=self._tools.connections,
                 limit=self._tools.limit,
-                stall_seconds=self._tools.stall_seconds,
+                kept=self._kept,
+                host=self._tools.host,
             )
             fetched = fetch_file(
                 row,
@@ -351,12 +422,21 @@ class Runner:
         except Exception as error:
             self._fail(db, row, owner, unexpected_error(error))
             raise
+        finally:
+            self._links.discard(row.object_path)
+            self._waiting.look_now()
 
     def _fail(self, db: Connection, row: Transfer, owner: str, error: LoraTuiError) -> None:
         self._errors[row.id] = error
         kind = kind_name(error)
         with transaction(db, Topic.TRANSFERS):
             queue.report(db, row.id, owner, TransferState.FAILED, error=str(error), error_kind=kind)
+
+
+def _is_small(row: Transfer) -> bool:
+    if row.bytes_total is None:
+        return row.file.lower().endswith(_SMALL_ENDINGS)
+    return row.bytes_total <= _SMALL
 
 
 def _mark_downloaded(db: Connection, model: Model, directory: Path) -> None:

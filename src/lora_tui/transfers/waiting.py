@@ -118,6 +118,12 @@ class QueueWatch:
                 self._waiting.remove(waiting)
                 self._nudged.notify()
 
+    def look_now(self) -> None:
+        """Look without waiting for the next turn, because a file has ended."""
+        with self._lock:
+            self._is_new = True
+            self._nudged.notify()
+
     def fail(self, error: LoraTuiError) -> None:
         """Have all calls that wait now raise this."""
         with self._lock:
