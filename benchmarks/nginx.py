@@ -23,7 +23,7 @@ from page_server import PRIORITY
 NAME = "adapter_model.safetensors"
 BUCKET = "/storage/v1/object/sign/lora-models"
 SIGNING = f"""
-            location = {BUCKET} {{ error_page 405 =200 /many.json; }}
+            location = {BUCKET} {{ error_page 405 =200 /many.json; try_files /many.json =404; }}
             location {BUCKET}/ {{ error_page 405 =200 /one.json; }}
             location ~ json$ {{ default_type application/json; }}"""
 """A POST to a file is refused with 405, and answered by another file."""

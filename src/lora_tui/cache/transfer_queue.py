@@ -14,7 +14,7 @@ writes progress, and it stops when the row has changed (`report` returns False).
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Generator, Sequence
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
@@ -128,16 +128,32 @@ def active_transfers(db: sqlite3.Connection) -> list[Transfer]:
     )
 
 
+def has_active(db: sqlite3.Connection, model_id: str) -> bool:
+    """Whether a file of a model is queued, running or being verified."""
+    marks = ", ".join("?" for _ in ACTIVE)
+    found = db.execute(
+        f"SELECT 1 FROM transfers WHERE model_id = ? AND state IN ({marks}) LIMIT 1",
+        [model_id, *(state.value for state in ACTIVE)],
+    )
+    return found.fetchone() is not None
+
+
 def select(db: sqlite3.Connection, rest: str, values: Sequence[object]) -> list[Transfer]:
     """The files that the rest of a SELECT (WHERE, ORDER BY) finds."""
+    return list(_iterate(db, rest, values))
+
+
+def _iterate(
+    db: sqlite3.Connection, rest: str, values: Sequence[object]
+) -> Generator[Transfer, None, None]:
     sql = (
         "SELECT id, model_id, file, object_path, target, state, bytes_done, bytes_total,"
         " attempts, sha256, error, updated_at, expected_sha256, force, error_kind, modified,"
         " checked"
         f" FROM transfers {rest}"
     )
-    return [
-        Transfer(
+    for row in db.execute(sql, list(values)):
+        yield Transfer(
             id=row["id"],
             model_id=row["model_id"],
             file=row["file"],
@@ -156,8 +172,6 @@ def select(db: sqlite3.Connection, rest: str, values: Sequence[object]) -> list[
             modified=row["modified"],
             checked=checked_of(row["checked"]),
         )
-        for row in db.execute(sql, list(values))
-    ]
 
 
 class Checked(StrEnum):
@@ -281,8 +295,10 @@ def claim(
 
     `only`: the ids of the rows to choose from. Files that may not begin yet are passed over.
     """
-    for row in select(db, "WHERE state = 'queued' AND owner IS NULL ORDER BY position, id", []):
+    queued = _iterate(db, "WHERE state = 'queued' AND owner IS NULL ORDER BY position, id", [])
+    for row in queued:
         if (only is None or row.id in only) and may_begin(row):
+            queued.close()
             db.execute(
                 "UPDATE transfers SET state = 'running', owner = ?, error = NULL,"
                 " error_kind = NULL, updated_at = ? WHERE id = ?",

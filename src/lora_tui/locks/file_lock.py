@@ -6,11 +6,13 @@ On a file system without locks, a lock file beside the file names the process th
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
+from weakref import WeakValueDictionary
 
 from lora_tui.files import NO_LOCK_ERRNOS, PRIVATE_MODE, flock, read_small_text
 from lora_tui.locks.presence import begin_heartbeat, end_heartbeat, is_fresh
@@ -121,14 +123,42 @@ def locked_directory(directory: Path) -> Iterator[None]:
 
     Raises OSError, and InUseError where another process keeps it for longer than DIRECTORY_SECONDS.
     """
-    lock = FileLock(os.open(directory, os.O_RDONLY | os.O_CLOEXEC), directory)
+    with _turn_of_thread(directory):
+        lock = FileLock(os.open(directory, os.O_RDONLY | os.O_CLOEXEC), directory)
+        try:
+            holder = lock.acquire(patience=DIRECTORY_SECONDS)
+            if holder is not None:
+                raise in_use_error(
+                    "Another lora-tui is writing in this directory", holder, directory
+                )
+            yield
+        finally:
+            lock.close()
+
+
+@contextmanager
+def _turn_of_thread(directory: Path) -> Iterator[None]:
+    """Make the threads of this process take turns, so that none polls for another's lock."""
+    key = os.path.realpath(directory)
+    with _turns_lock:
+        turn = _turns.setdefault(key, _Turn())
+    taken = turn.lock.acquire(timeout=DIRECTORY_SECONDS)  # if not, `FileLock` explains it
     try:
-        holder = lock.acquire(patience=DIRECTORY_SECONDS)
-        if holder is not None:
-            raise in_use_error("Another lora-tui is writing in this directory", holder, directory)
         yield
     finally:
-        lock.close()
+        if taken:
+            turn.lock.release()
+
+
+class _Turn:
+    """A lock that is forgotten when no thread waits for it."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+
+
+_turns: Final[WeakValueDictionary[str, _Turn]] = WeakValueDictionary()
+_turns_lock: Final = threading.Lock()
 
 
 def is_locked(path: Path) -> bool | None:

@@ -182,7 +182,7 @@ class _Fetch:
         self._digest = IncrementalDigest(part.descriptor)
         self._retries = 0
         self._changes = 0
-        self._told_at = 0.0
+        self._told_at = time.monotonic()
         self._noted_at = time.monotonic()
         self._noting: threading.Thread | None = None
 

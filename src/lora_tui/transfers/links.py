@@ -104,15 +104,12 @@ class Links:
         links: dict[str, str] = {}
         paths = list(request.paths)
         try:
-            if len(paths) == 1:
-                links[paths[0]] = self._sign(paths[0])
-            else:
-                answers = self._sign_many(paths)
-                links = {
-                    path: link
-                    for path in paths
-                    if isinstance(link := answers.get(path), str)  # errors: signed alone
-                }
+            answers = self._sign_many(paths)
+            links = {
+                path: link
+                for path in paths
+                if isinstance(link := answers.get(path), str)  # errors: signed alone
+            }
         except BaseException as error:
             request.error = error  # raised by each file that waits for it
         with self._lock:

@@ -268,8 +268,19 @@ def _write(directory: Path, model: Model, files: Mapping[str, Any]) -> None:
         },
         "files": files,
     }
-    text = json_text(data, indent=2) + "\n"
-    write_file(directory / MANIFEST, text, mode=PUBLIC_MODE, durable=True)
+    write_file(directory / MANIFEST, _record_text(data), mode=PUBLIC_MODE, durable=True)
+
+
+def _record_text(data: Mapping[str, Any]) -> str:
+    """The record as JSON with one line for each file: it is written anew after each one."""
+    lines = []
+    for key, value in data.items():
+        text = json_text(value)
+        if isinstance(value, Mapping) and value:
+            entries = (f"    {json_text(name)}: {json_text(entry)}" for name, entry in value.items())
+            text = "{\n" + ",\n".join(entries) + "\n  }"
+        lines.append(f"  {json_text(key)}: {text}")
+    return "{\n" + ",\n".join(lines) + "\n}\n"
 
 
 def _recorded_names(record: Mapping[str, Any]) -> dict[str, str]:

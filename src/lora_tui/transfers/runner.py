@@ -238,7 +238,7 @@ class Runner:
             return
         owner = self._own()
         with self._few, closing(self._open_cache()) as db:
-            queued = self._queued(db)
+            queued = [row for row in self._active(db) if row.state is TransferState.QUEUED]
         small = sum(map(_is_small, queued))
         with self._lock:
             self._workers = [worker for worker in self._workers if worker.is_alive()]
@@ -256,13 +256,9 @@ class Runner:
         """How many workers may be started now."""
         return self._tools.small_at_once - sum(worker.is_alive() for worker in self._workers)
 
-    def _queued(self, db: Connection) -> list[Transfer]:
-        """The files that this process may begin, in order."""
-        return [
-            row
-            for row in active_transfers(db)
-            if row.state is TransferState.QUEUED and self._is_wanted(row.id)
-        ]
+    def _active(self, db: Connection) -> list[Transfer]:
+        """The files that this process fetches, or will, in order."""
+        return [row for row in active_transfers(db) if self._is_wanted(row.id)]
 
     def _is_wanted(self, transfer_id: int) -> bool:
         return self._everything or transfer_id in self._wanted
@@ -383,7 +379,7 @@ class Runner:
             options = FetchOptions(
                 sign=sign,
                 prepare=lambda: self._links.request(
-                    row.object_path, lambda: [other.object_path for other in self._queued(db)]
+                    row.object_path, lambda: [other.object_path for other in self._active(db)]
                 ),
                 progress=progress,
                 wait=wait,
@@ -441,6 +437,8 @@ def _is_small(row: Transfer) -> bool:
 
 def _mark_downloaded(db: Connection, model: Model, directory: Path) -> None:
     """Mark the model as downloaded if all files are done. Call inside a transaction."""
+    if queue.has_active(db, model.id):
+        return
     rows = {row.file: row for row in transfers_of(db, model.id)}
     if all(
         file.name in rows
