@@ -2,10 +2,10 @@
 
 `run.py sync queries` runs these two; `keys` only takes a quick look (its own options say how often
 each key is pressed). The table is printed from `results/`, which also keeps `all.json` and a
-picture of all ratios, `ratios.svg`. `transfers` needs nginx, aria2c and curl, `keys` nginx, and
-`harvest` and `harvest_line` curl; where one is missing it says so and fails. Peers that not every
-machine has are measured where they are: rclone, and hf_transfer, which is looked for in the
-interpreter that LORA_TUI_BENCH_HF names.
+picture of all ratios, `ratios.svg`. `transfers` and `transfers_line` need nginx, aria2c and curl,
+`keys` nginx, `harvest` and `harvest_line` curl; where one is missing it says so and fails. Peers
+that not every machine has are measured where they are: rclone, and hf_transfer, which is looked
+for in the interpreter that LORA_TUI_BENCH_HF names.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from made_up import SHARED
 from ratios import svg
 
 NAMES = (
-    "start", "sync", "queries", "interface", "chart", "weights", "transfers", "keys", "harvest",
-    "harvest_line", "live",
+    "start", "sync", "queries", "interface", "chart", "weights", "transfers", "transfers_line",
+    "keys", "harvest", "harvest_line", "live",
 )  # fmt: skip
 
 

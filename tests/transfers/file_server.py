@@ -55,6 +55,10 @@ class Behaviour:
     """Told the bytes sent in all, after every piece."""
     announced: int | None = None
     """A total that is not the true one."""
+    close_after: bool = False
+    """Whether the connection ends after each answer, which does not say so."""
+    trailing: bytes = b""
+    """Bytes after the answer that belong to none."""
     shift: int = 0
     """By how many bytes the part that is sent begins later than the part that was asked for."""
 
@@ -69,6 +73,7 @@ class FileServer:
     sent: int = 0
     drops: int = 0
     signed: int = 0
+    connections: int = 0
     open_now: int = 0
     most_open: int = 0
 
@@ -91,6 +96,11 @@ class FileServer:
         scheme = "https" if self.tls else "http"
         return f"{scheme}://127.0.0.1:{self.port}/file?token=t{self.signed}"
 
+    def sign_many(self, paths: Sequence[str]) -> dict[str, str]:
+        """New signed links, made by one request."""
+        link = self.sign()
+        return {path: link.replace("/file?", f"/{path}?") for path in paths}
+
     def close(self) -> None:
         self._server.shutdown()
         self._server.server_close()
@@ -106,8 +116,9 @@ class FileServer:
         """Bytes that the link was used for."""
         return self._spent.get(token, 0)
 
-    def note(self, *, opened: int = 0, sent: int = 0, dropped: int = 0) -> None:
+    def note(self, *, connected: int = 0, opened: int = 0, sent: int = 0, dropped: int = 0) -> None:
         with self._lock:
+            self.connections += connected
             self.open_now += opened
             self.most_open = max(self.most_open, self.open_now)
             self.sent += sent
@@ -132,6 +143,10 @@ def _handler(server: FileServer) -> type[BaseHTTPRequestHandler]:
         def log_message(self, format: str, *args: object) -> None:
             pass
 
+        def setup(self) -> None:
+            super().setup()
+            server.note(connected=1)
+
         def do_GET(self) -> None:
             server.note(opened=1)
             try:
@@ -143,7 +158,9 @@ def _handler(server: FileServer) -> type[BaseHTTPRequestHandler]:
             how = server.behaviour
             content, etag = how.content, how.etag
             token = parse_qs(urlsplit(self.path).query).get("token", [""])[0]
-            server.requests.append({"token": token, **dict(self.headers.items())})
+            server.requests.append(
+                {"path": self.path, "token": token, **dict(self.headers.items())}
+            )
             if not server.spend(token, 0) or server.spent(token) == how.token_bytes:
                 self._refuse(how.refusal)
                 return
@@ -167,6 +184,8 @@ def _handler(server: FileServer) -> type[BaseHTTPRequestHandler]:
                 self.send_header("ETag", etag)
             self.end_headers()
             self._send(content[start:end], token)
+            if how.close_after:
+                self.close_connection = True
             if how.announced is not None:
                 self.close_connection = True
 
@@ -189,7 +208,8 @@ def _handler(server: FileServer) -> type[BaseHTTPRequestHandler]:
                         return
                 good = server.spend(token, len(piece))
                 if piece and good:
-                    self.wfile.write(piece)
+                    last = at + len(piece) >= len(body)
+                    self.wfile.write(piece + how.trailing if last else piece)
                     server.note(sent=len(piece))
                 at += len(piece)
                 if not good or (drop is not None and at >= drop):

@@ -7,7 +7,7 @@ LoraTuiErrors.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
@@ -146,12 +146,15 @@ class Storage(ClientOwner):
     ) -> dict[str, str | LoraTuiError]:
         """What one request for the links of all paths gives; empty if the stack has no such call.
 
-        Raises AuthenticationError, UnreachableError, and NotFoundError for an invalid path.
+        Raises only errors that concern all paths: AuthenticationError, UnreachableError.
         """
         what = "make download links"
+        wanted = [path for path in paths if _is_valid(path)]
+        if not wanted:
+            return {}
         response = self._client.post(
             f"{self._base}/object/sign/{quote(self._bucket, safe='')}",
-            json={"expiresIn": expires_in, "paths": [_checked(path) for path in paths]},
+            json={"expiresIn": expires_in, "paths": wanted},
             extensions=REPEATABLE,
         )
         try:
@@ -163,16 +166,17 @@ class Storage(ClientOwner):
         answers: dict[str, str | LoraTuiError] = {}
         for row in rows if isinstance(rows, list) else []:
             path = row.get("path") if isinstance(row, Mapping) else None
-            if not isinstance(path, str) or path not in paths:
+            if not isinstance(path, str) or path not in wanted:
                 continue
             signed = row.get("signedURL") or row.get("signedUrl")
-            if row.get("error") or not isinstance(signed, str):
+            if row.get("error"):
                 answers[path] = NotFoundError(
                     "Could not make a download link: it does not exist or is not yours",
-                    details=without_secrets(row.get("error") or "") or None,
+                    details=without_secrets(row["error"]),
                 )
-            else:
-                answers[path] = self._link(path, signed)
+            elif isinstance(signed, str):
+                with suppress(BackendError):  # without a token: asked for alone
+                    answers[path] = self._link(path, signed)
         return answers
 
     def info(self, path: str) -> ObjectInfo:

@@ -17,9 +17,7 @@ _MOST_IDLE: Final = 16
 class KeptConnections:
     """The idle connections of one process. Safe to use from several threads."""
 
-    def __init__(
-        self, *, stall_seconds: float, now: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, *, stall_seconds: float, now: Callable[[], float] = time.monotonic) -> None:
         """`stall_seconds`: how long a connection waits for the next byte."""
         self._stall_seconds, self._now = stall_seconds, now
         self._lock = threading.Lock()

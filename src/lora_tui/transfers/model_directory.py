@@ -277,7 +277,9 @@ def _record_text(data: Mapping[str, Any]) -> str:
     for key, value in data.items():
         text = json_text(value)
         if isinstance(value, Mapping) and value:
-            entries = (f"    {json_text(name)}: {json_text(entry)}" for name, entry in value.items())
+            entries = (
+                f"    {json_text(name)}: {json_text(entry)}" for name, entry in value.items()
+            )
             text = "{\n" + ",\n".join(entries) + "\n  }"
         lines.append(f"  {json_text(key)}: {text}")
     return "{\n" + ",\n".join(lines) + "\n}\n"
