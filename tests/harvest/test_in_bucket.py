@@ -165,7 +165,7 @@ def worker() -> Iterator[HostileWorker]:
 def test_an_upload_becomes_a_model_without_the_worker_and_without_a_byte_sent(
     one: World, job: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lora_tui.harvest.in_bucket._FIRST_READ", 64)
+    monkeypatch.setattr("lora_tui.harvest.in_bucket.FIRST_READ", 64)
     upload(one, job)
     one.sandbox.faults(vanish=[job["external_job_id"]])  # its result is gone
     one.sandbox.forget_requests()

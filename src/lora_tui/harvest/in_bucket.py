@@ -36,7 +36,7 @@ MANIFEST: Final = "upload-manifest.json"
 VERSION: Final = 1
 
 _MOST_MANIFEST_BYTES: Final = 1 << 20
-_FIRST_READ: Final = 64 << 10
+FIRST_READ: Final = 64 << 10
 """Bytes of a safetensors file; the header of most adapters is shorter."""
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 _AGAIN: Final = (
@@ -245,7 +245,7 @@ class _Check:
             self._configuration = content.decode()
             return replace(file, told_by_worker=False)
         if plain.endswith(".safetensors"):
-            prefix = self._prefix(link, _FIRST_READ)
+            prefix = self._prefix(link, FIRST_READ)
             needed = bytes_needed(prefix, file.size)
             if needed > len(prefix):
                 prefix = self._prefix(link, needed)
