@@ -18,7 +18,7 @@ from lora_tui.harvest.artifact_rows import NAMESPACE, Identity, artifact_id_of
 from lora_tui.harvest.events import Event, FileStored, ResultLost, UploadVerified
 from lora_tui.harvest.in_bucket import MANIFEST, find_upload
 from lora_tui.sandbox.objects import md5_etag, multipart_etag
-from tests.harvest.hostile import CONFIG, WEIGHTS, HostileWorker, adapter_files
+from tests.harvest.hostile import CONFIG, WEIGHTS, HostileWorker, adapter_files, send
 from tests.harvest.mortal import CrashError, mortal
 from tests.harvest.world import World, failures
 from tests.push.adapter import weights
@@ -358,6 +358,13 @@ def test_an_upload_without_its_manifest_is_not_taken_as_whole_but_told(
     failure = failures(events)[job["id"]]
     assert f"no {MANIFEST} beside them" in failure.reason
     assert not failure.permanent
+
+    # but where the result is gone, these may be the files of a harvest that died
+    worker.statuses[external] = lambda handler: send(
+        handler, b'{"error":"request does not exist"}', status=404, kind="application/json"
+    )
+    _, events = shared.run(shared.harvester(gpu_url=worker.url), dry_run=True)
+    assert failures(events)[job["id"]].reason.startswith("The GPU worker")
 
 
 def test_an_upload_of_an_earlier_run_gives_way_to_the_workers_files(

@@ -65,6 +65,7 @@ class Upload:
     bytes_read: int = 0
     wanted: frozenset[str] = frozenset()
     """The names of all files in the manifest."""
+    has_manifest: bool = True
 
     @property
     def size(self) -> int:
@@ -77,8 +78,8 @@ class Upload:
         try:
             yield
         except ResultGoneError as error:
-            if self.problem is None:
-                raise
+            if self.problem is None or not self.has_manifest:
+                raise  # objects without a manifest may be those of an earlier harvest
             raise ResultGoneError(
                 f"{self.problem}; and the GPU worker no longer has the result",
                 details=self.problem,
@@ -114,7 +115,7 @@ def find_upload(storage: Storage, identity: Identity) -> Upload:
     manifest = there.get(identity.path(MANIFEST))
     if manifest is None:
         problem = f"The bucket has files of this job, but no {MANIFEST} beside them"
-        return Upload({}, is_whole=False, problem=problem if there else None)
+        return Upload({}, is_whole=False, problem=problem if there else None, has_manifest=False)
     return _Check(storage, identity, there).upload(manifest)
 
 
