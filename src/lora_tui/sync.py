@@ -1,29 +1,29 @@
 """Updates the cache from the backend: who may sync, in which order, and how a table is read.
 
-The sync takes the five tables in turn (cache/remote_tables.py), then the loss curves. A table is
-read in up to three steps:
+The sync asks for what is new in the five tables (cache/remote_tables.py) at once, each in a thread
+of its own, and writes the answers in this one, table after table; the loss curves follow. A table
+is read in up to three steps:
 
-1. `pull` reads the rows beyond the *cursor*, the last row that was read in the order of
-   (updated_at, id). Each page is one transaction together with the new cursor, so a sync that is
-   interrupted anywhere continues there, and nothing is half visible.
-2. `reread_overlap` looks for rows that became visible before the cursor: their transaction took
-   longer than later ones, or a row dated in the future was read first. It reads the ids and stamps
-   of the last minutes before the cursor, or before the server's time of the last sync where that
-   is earlier, and fetches the rows that changed. All these moments are the server's own, so a
-   wrong clock on this machine loses nothing.
+1. `read_new` (fetching/new_rows.py) asks for the stamps of the newest rows and for the number of
+   all, which is the only request if nothing is new. What is beyond the *cursor*, the last row that
+   was read in the order of (updated_at, id), comes in pages. `pull` writes each page in one
+   transaction together with the new cursor, so a sync that is interrupted anywhere continues there,
+   and nothing is half visible.
+2. The same request shows rows that became visible before the cursor: their transaction took
+   longer than later ones, or a row dated in the future was read first. It reaches back over the
+   last minutes before the cursor, or before the server's time of the last sync where that is
+   earlier; `pull` fetches the rows that differ. All these moments are the server's own, so a wrong
+   clock on this machine loses nothing.
 3. `_reconcile` compares the whole table by ids. It finds what left no timestamp: rows that were
    deleted or given to another owner, rows with old dates. It runs once a day, when the numbers of
    rows differ, when the server's clock was set back, and when the timestamps of a page did not
    advance.
-
-Rows of costs are only added, as a rule: `pull_added` reads them, and their number is compared once
-a day.
 """
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -39,6 +39,7 @@ from lora_tui.cache.connection import path_of, transaction, translate_database_e
 from lora_tui.cache.deleted_models import deleted_stamps, forget_deleted
 from lora_tui.cache.integrity import check_if_due
 from lora_tui.cache.remote_tables import (
+    MODEL_TABLE,
     TABLES,
     RemoteTable,
     Tally,
@@ -49,6 +50,7 @@ from lora_tui.cache.remote_tables import (
     write_rows,
 )
 from lora_tui.clock import parse_timestamp, timestamp_text
+from lora_tui.domain import Row
 from lora_tui.errors import (
     BackendError,
     CacheError,
@@ -56,16 +58,16 @@ from lora_tui.errors import (
     NotFoundError,
     QueryTimeoutError,
 )
-from lora_tui.fetching.added_rows import pull_added
 from lora_tui.fetching.curves import pull_curves
-from lora_tui.fetching.overlap import fetch_changed, reread_overlap
-from lora_tui.fetching.read_flags import refresh_read_flags
-from lora_tui.fetching.rows import OVERLAP, RowReader, prefetch_pages
-from lora_tui.gateway.paging import Cursor, Page, RowLimit, next_cursor, repeated_rows
+from lora_tui.fetching.new_rows import Known, Part, read_new
+from lora_tui.fetching.read_ahead import ReadAhead
+from lora_tui.fetching.read_flags import read_flags, unread_ids, write_flags
+from lora_tui.fetching.rows import OVERLAP, RowReader
+from lora_tui.gateway.paging import Cursor, RowLimit, next_cursor, repeated_rows
 from lora_tui.gateway.rest import Rest
 from lora_tui.processes import LockHolder, in_use_error, new_identity
 
-__all__ = ("Progress", "SyncReport", "note_failure", "pull", "sync_cache")
+__all__ = ("Progress", "SyncReport", "known_of", "note_failure", "pull", "sync_cache")
 
 RECONCILE_EVERY: Final = timedelta(hours=24)
 _ROWS_A_TRANSACTION: Final = 1000
@@ -183,36 +185,47 @@ def _sync(
 def _sync_tables(
     rest: Rest, db: sqlite3.Connection, user_id: str, report: SyncReport, progress: Progress
 ) -> None:
-    """Sync the tables one after the other; an unreadable table does not stop the others."""
+    """Ask for all tables at once, then write them in turn.
+
+    An unreadable table does not stop the others.
+    """
     now = clock.now()
     is_first = all(metadata.get_cursor(db, table.remote) is None for table in TABLES)
     is_due = metadata.is_due(db, _RECONCILED, RECONCILE_EVERY)
     compare = report.full or (not is_first and is_due)
     rewrite = report.full and not is_first
-    for table in TABLES:
-        reader = RowReader(rest, user_id, table)
-        try:
-            _sync_table(reader, db, report, progress, compare=compare, rewrite=rewrite)
-        except _TABLE_ERRORS as error:
-            if table.is_needed:
-                report.failures.append(error)
-                continue
-            report.unread[table.remote] = error
-        if not table.is_needed:
-            note_unread(db, table, report.unread.get(table.remote))
-        if table.topic is Topic.MODELS:
-            with transaction(db):
-                metadata.put_value(db, metadata.MODELS_READ, timestamp_text(now))
-    if not report.failures:
-        refresh_read_flags(RowReader(rest, user_id, TABLES[-1]), db)
-        if compare or is_first:
-            with transaction(db):
-                metadata.put_value(db, _RECONCILED, timestamp_text(now))
+    readers = [RowReader(rest, user_id, table) for table in TABLES]
+    unread = unread_ids(db)
+    with ReadAhead() as ahead:
+        flags = ahead.each(read_flags(readers[-1], unread))
+        parts = [ahead.each(read_new(reader, known_of(db, reader.table))) for reader in readers]
+        if is_first:  # a count larger than its page proves that counts tell the ends of curves
+            ahead.each(reader.count() for reader in readers if reader.table is MODEL_TABLE)
+        for reader, news in zip(readers, parts, strict=True):
+            table = reader.table
+            try:
+                if table.flag:  # before the news, which may be newer
+                    write_flags(reader, db, unread, next(flags))
+                _sync_table(reader, db, news, report, progress, compare=compare, rewrite=rewrite)
+            except _TABLE_ERRORS as error:
+                if table.is_needed:
+                    report.failures.append(error)
+                    continue
+                report.unread[table.remote] = error
+            if not table.is_needed:
+                note_unread(db, table, report.unread.get(table.remote))
+            if table.topic is Topic.MODELS:
+                with transaction(db):
+                    metadata.put_value(db, metadata.MODELS_READ, timestamp_text(now))
+    if not report.failures and (compare or is_first):
+        with transaction(db):
+            metadata.put_value(db, _RECONCILED, timestamp_text(now))
 
 
 def _sync_table(
     reader: RowReader,
     db: sqlite3.Connection,
+    news: Iterator[Part],
     report: SyncReport,
     progress: Progress,
     *,
@@ -221,64 +234,65 @@ def _sync_table(
 ) -> None:
     name = reader.table.remote
     on_rows = partial(progress, name)
-    invalid = reader.rest.unreadable  # by table: values in answers that are not JSON objects
-    invalid[name] = 0
-    cursor = _cursor_of(db, reader.table) if reader.table.only_added else None
-    pulled = pull_added(reader, db, cursor, on_rows) if cursor else pull(reader, db, on_rows)
+    pulled = pull(reader, db, news, on_rows)
     report.add(name, pulled)
     compare = compare or pulled.clock_set_back or pulled.may_lack_rows
-    known = metadata.get_value(db, f"{metadata.MISSING_ROWS}{name}") or "0"
-    if compare or (cursor is None and _missing_rows(reader, db) not in (None, known)):
-        compare, invalid[name] = True, 0
+    compare = compare or _is_number_new(reader, db, pulled.total)
+    if compare:
         compared = _reconcile(reader, db, on_rows, rewrite=rewrite)
         if rewrite:  # what `pull` had written was written again
             report.written[name] = 0
         report.add(name, compared)
         pulled.unreadable = compared.unreadable
-    unreadable = pulled.unreadable + invalid[name]
-    if unreadable or compare:  # an ordinary sync does not read those rows again
+    if pulled.unreadable or compare:  # an ordinary sync does not read those rows again
         with transaction(db):
-            count = str(unreadable) if unreadable else None
+            count = str(pulled.unreadable) if pulled.unreadable else None
             metadata.put_value(db, f"{metadata.UNREADABLE}{name}", count)
 
 
 # Pull -------------------------------------------------------------------------------------------
 
 
-def pull(reader: RowReader, db: sqlite3.Connection, on_rows: Callable[[int], None]) -> Tally:
-    """Write the rows beyond the cursor, and those that became visible before it."""
+def known_of(db: sqlite3.Connection, table: RemoteTable) -> Known:
+    """What the cache has of a table, for `read_new`."""
+    stored = metadata.get_cursor(db, table.remote)
+    # None also for one that can't be used in a query (an older version wrote it)
+    cursor = Cursor.of({table.key: stored[0], "id": stored[1]}, table.key) if stored else None
+    end = cursor.place[0] if cursor else clock.now()
+    last_time = parse_timestamp(metadata.get_value(db, f"{metadata.SERVER_TIME}{table.remote}"))
+    return Known(cursor, min(end, last_time or end) - OVERLAP, table.count(db))
+
+
+def pull(
+    reader: RowReader,
+    db: sqlite3.Connection,
+    news: Iterator[Part],
+    on_rows: Callable[[int], None],
+) -> Tally:
+    """Write what `read_new` reads: the rows beyond the cursor, and those visible late before it."""
     table, tally = reader.table, Tally()
     time_key = f"{metadata.SERVER_TIME}{table.remote}"
-    cursor, last_time = _cursor_of(db, table), metadata.get_value(db, time_key)
+    last_time = metadata.get_value(db, time_key)
     server_time: datetime | None = None
-    if cursor is not None:
-        server_time = reread_overlap(reader, db, cursor, last_time, tally)
+    for page, is_whole, cursor, may_lack_rows in news:
+        server_time = server_time or page.server_time
+        tally.total = page.total if tally.total is None else tally.total
+        tally.unreadable += page.unreadable
+        tally.may_lack_rows |= may_lack_rows
+        if not is_whole:
+            _fetch_changed(reader, db, page.rows, tally)
+        elif page.rows:
+            with transaction(db, table.topic):
+                write_rows(db, table, changed_rows(db, table, page.rows), tally)
+                if cursor is not None:
+                    metadata.put_cursor(db, table.remote, cursor.updated_at, cursor.id)
+                if last_time is None and server_time is not None:
+                    last_time = timestamp_text(server_time)
+                    metadata.put_value(db, time_key, last_time)
         on_rows(tally.written)
-        before = parse_timestamp(last_time)
-        tally.clock_set_back = bool(server_time and before and server_time < before - OVERLAP)
-
-    def read(after: Cursor | None) -> Page:
-        nonlocal server_time
-        page = reader.page(after)
-        server_time = server_time or reader.rest.server_time
-        return page
-
-    def next_after(page: Page, after: Cursor | None) -> Cursor | None:
-        return next_cursor(page.rows, table.key, after)
-
-    limit = RowLimit(table.remote, reader.count)
-    for page, after in prefetch_pages(read, cursor, next_after):
-        with transaction(db, table.topic):
-            write_rows(db, table, changed_rows(db, table, page.rows), tally)
-            if after is not None:
-                metadata.put_cursor(db, table.remote, after.updated_at, after.id)
-            if last_time is None and server_time is not None:
-                last_time = timestamp_text(server_time)
-                metadata.put_value(db, time_key, last_time)
-        tally.may_lack_rows |= after is None and page.full
-        on_rows(tally.written)
-        limit.add(len(page.rows))
     if server_time is not None:
+        before = parse_timestamp(last_time)
+        tally.clock_set_back = bool(before and server_time < before - OVERLAP)
         with transaction(db):
             metadata.put_value(db, time_key, timestamp_text(server_time))
             if tally.clock_set_back:  # noted together: a sync that ends here does not forget it
@@ -286,10 +300,19 @@ def pull(reader: RowReader, db: sqlite3.Connection, on_rows: Callable[[int], Non
     return tally
 
 
-def _cursor_of(db: sqlite3.Connection, table: RemoteTable) -> Cursor | None:
-    """The stored cursor; None for one that can't be used in a query (an older version wrote it)."""
-    stored = metadata.get_cursor(db, table.remote)
-    return None if stored is None else Cursor.of({table.key: stored[0], "id": stored[1]}, table.key)
+def _fetch_changed(
+    reader: RowReader, db: sqlite3.Connection, stamps: Sequence[Row], tally: Tally
+) -> None:
+    """Fetch and write the rows whose stamps differ from those in the cache."""
+    table = reader.table
+    changed = changed_rows(db, table, stamps)
+    rows = reader.by_id([row.get("id") for row in changed])
+    there = {row_id(row) for row in rows}
+    gone = [row_id(row) for row in changed if table.is_hidden(row) and row_id(row) not in there]
+    if rows or gone:
+        with transaction(db, table.topic):
+            write_rows(db, table, rows, tally)
+            remove_rows(db, table, gone, tally)
 
 
 # Reconcile --------------------------------------------------------------------------------------
@@ -311,7 +334,7 @@ def _reconcile(
     hidden: set[str] = set()
     after: Cursor | None = None
     columns = "*" if rewrite else table.stamp_columns
-    limit = RowLimit(table.remote, partial(reader.count, deleted=True))
+    limit = RowLimit(table.remote, reader.count)
     is_ordered, repeats = True, False
     while (page := reader.page(after, key="id", columns=columns)).rows:
         ids = [row_id(row) for row in page.rows if row_id(row)]
@@ -319,8 +342,9 @@ def _reconcile(
             with transaction(db, table.topic):
                 write_rows(db, table, page.rows, tally)
         else:
-            fetch_changed(reader, db, page.rows, tally)
+            _fetch_changed(reader, db, page.rows, tally)
             tally.unreadable += len(page.rows) - len(ids)
+        tally.unreadable += page.unreadable
         on_rows(tally.written)
         is_ordered &= all(one < two for one, two in pairwise([after.id if after else "", *ids]))
         following = next_cursor(page.rows, "id", None)
@@ -332,7 +356,7 @@ def _reconcile(
         after = following
         limit.add(len(page.rows))
     if not is_ordered or repeats:
-        counted = reader.count(deleted=True)
+        counted = reader.count()
         if counted is None or counted > len(seen) + tally.unreadable:
             if repeats:
                 raise repeated_rows(table.remote)
@@ -347,17 +371,27 @@ def _reconcile(
     if gone:
         with transaction(db, table.topic):
             forget_deleted(db, gone)
-    missing = _missing_rows(reader, db)  # rows without an id, or a wrong count
+    missing = _missing_rows(reader, db, reader.count())  # rows without an id, or a wrong count
     with transaction(db):
         key = f"{metadata.MISSING_ROWS}{table.remote}"
         metadata.put_value(db, key, missing if missing != "0" else None)
     return tally
 
 
-def _missing_rows(reader: RowReader, db: sqlite3.Connection) -> str | None:
+def _is_number_new(reader: RowReader, db: sqlite3.Connection, total: int | None) -> bool:
+    """Whether the backend has more rows than the cache, or fewer, and the last comparison did not.
+
+    `total` was counted before the rows were read. Where it does not tell, they are counted again.
+    """
+    known = metadata.get_value(db, f"{metadata.MISSING_ROWS}{reader.table.remote}") or "0"
+    if _missing_rows(reader, db, total) == known:
+        return False
+    return _missing_rows(reader, db, reader.count()) not in (None, known)
+
+
+def _missing_rows(reader: RowReader, db: sqlite3.Connection, total: int | None) -> str | None:
     """How many rows more the backend has than the cache; None where it can't say."""
-    remote = reader.count()
-    return None if remote is None else str(remote - reader.table.count(db))
+    return None if total is None else str(total - reader.table.count(db))
 
 
 def _note(db: sqlite3.Connection, state: metadata.SyncState) -> None:

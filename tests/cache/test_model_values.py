@@ -224,10 +224,10 @@ def test_values_follow_whatever_is_written(db: sqlite3.Connection) -> None:
     assert_right(db)
 
     with transaction(db):  # points are dropped, read again, and deleted with their job
-        metrics.begin_replacement(db)
+        metrics.begin_replacement(db, jobs[0])
         metrics.add_replacement(db, jobs[0], points(2_000, 7))
         metrics.replace_points(db, jobs[0])
-        metrics.end_replacement(db)
+        metrics.end_replacement(db, jobs[0])
     assert_right(db)
     with transaction(db):
         job = {"id": jobs[0], "status": "completed", "dataset_id": identifier("dataset", 0)}

@@ -123,8 +123,8 @@ def test_what_is_no_row_is_counted_and_left_out() -> None:
     script = Script.of(httpx.Response(200, content=b'[1, {"id": "a"}, null]'))
     client = build_client("https://b.example", transport=script.transport, retry=AT_ONCE)
     rest = Rest("https://b.example", httpx.Auth(), client=client)
-    assert rest.page("datasets", "u", after=None).rows == [{"id": "a"}]
-    assert rest.unreadable["datasets"] == 2
+    page = rest.page("datasets", "u", after=None)
+    assert (page.rows, page.unreadable) == ([{"id": "a"}], 2)
 
 
 # The harvest writes into a sandbox of its own

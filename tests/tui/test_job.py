@@ -132,7 +132,7 @@ async def test_the_chart_says_which_points_of_an_old_run_are_kept_until_all_are_
     async with job_page(app, size) as pilot:
         assert f"thinned: {kept:,} of 2,000 points" in screen_text(app)
         with closing(open_cache(library.path)) as db, transaction(db, Topic.CURVES):
-            metrics.begin_replacement(db)
+            metrics.begin_replacement(db, JOB)
             metrics.add_replacement(
                 db, JOB, [point(number, step=float(number)) for number in range(2_000)]
             )

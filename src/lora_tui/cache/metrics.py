@@ -206,10 +206,13 @@ def add_points(db: sqlite3.Connection, job_id: str, points: Sequence[MetricPoint
     db.execute("UPDATE curves SET points_sum = NULL WHERE job_id = ?", [job_id])
 
 
-def begin_replacement(db: sqlite3.Connection) -> None:
-    """Create a temporary table for the points that will replace those of a job."""
-    db.execute("DROP TABLE IF EXISTS temp.points_read")
-    db.execute(f"CREATE TEMP TABLE points_read ({_COLUMNS}, PRIMARY KEY (job_id, timestamp, id))")
+def begin_replacement(db: sqlite3.Connection, job_id: str) -> None:
+    """Prepare a temporary table for the points that will replace those of a job."""
+    db.execute(
+        f"CREATE TEMP TABLE IF NOT EXISTS points_read"
+        f" ({_COLUMNS}, PRIMARY KEY (job_id, timestamp, id))"
+    )
+    end_replacement(db, job_id)
 
 
 def add_replacement(db: sqlite3.Connection, job_id: str, points: Sequence[MetricPoint]) -> None:
@@ -237,9 +240,9 @@ def replace_points(db: sqlite3.Connection, job_id: str) -> None:
     draw_curve(db, job_id)
 
 
-def end_replacement(db: sqlite3.Connection) -> None:
-    """Drop the temporary table."""
-    db.execute("DROP TABLE IF EXISTS temp.points_read")
+def end_replacement(db: sqlite3.Connection, job_id: str) -> None:
+    """Empty the temporary table of the points of a job."""
+    db.execute("DELETE FROM temp.points_read WHERE job_id = ?", [job_id])
 
 
 def insert_points(

@@ -46,11 +46,6 @@ class RemoteTable:
     """Whether rows that are marked as deleted leave the table, for `deleted_models`."""
     amount: str = ""
     """A column of US dollars that may be corrected without `key` changing; `micros` here."""
-    only_added: bool = False
-    """Whether rows are only added, as a rule, so that an ordinary sync is one request for new ones.
-
-    What was corrected or deleted is noticed by the daily comparison.
-    """
     is_needed: bool = True
     """Whether a sync fails where the table can't be read; else the rest is synced, and it says so.
     """
@@ -91,8 +86,10 @@ class RemoteTable:
         return {str(row[0]): str(row[1]) for row in found}
 
     def count(self, db: sqlite3.Connection) -> int:
-        """How many rows the cache has."""
-        sql = f"SELECT count(*) FROM {self.cached}"
+        """How many rows the cache has, those that are marked as deleted among them."""
+        sql = f"SELECT (SELECT count(*) FROM {self.cached})"
+        if self.hides_deleted:
+            sql += " + (SELECT count(*) FROM deleted_models)"
         return int(db.execute(sql).fetchone()[0])
 
 
@@ -108,6 +105,8 @@ class Tally:
     """Whether the server's clock was set back since the last sync."""
     may_lack_rows: bool = False
     """Whether rows may have been missed: only a comparison by ids can tell."""
+    total: int | None = None
+    """How many rows there were when the reading began; None where the server did not say it."""
 
 
 def write_rows(
@@ -297,7 +296,6 @@ TABLES: Final = (
         "id,user_id,job_id,cost_type,amount,billing_period,recorded_at",
         key="recorded_at",
         amount="amount",
-        only_added=True,
         is_needed=False,
     ),
     # the deployed table has no updated_at; only `read` of a notification changes

@@ -1,9 +1,9 @@
-"""Fetches the metric points of jobs: the new points of one, or all of them again."""
+"""Fetches the metric points of jobs: the new points, or all of them again; of many jobs at once."""
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from lora_tui.cache import metrics
@@ -13,13 +13,17 @@ from lora_tui.cache.live_curves import lacks_earlier, note_earlier
 from lora_tui.clock import parse_timestamp, timestamp_text
 from lora_tui.domain import MetricPoint
 from lora_tui.errors import BackendError, LoraTuiError, NotFoundError, QueryTimeoutError
+from lora_tui.fetching.read_ahead import ReadAhead
 from lora_tui.fetching.rows import OVERLAP
-from lora_tui.gateway.paging import Cursor
+from lora_tui.gateway.paging import Cursor, Row
 from lora_tui.gateway.rest import Rest
 
 NEWEST_CURVES: Final = 100
 """A sync fetches the points of this many newest models; others are fetched when they are shown."""
+AT_ONCE: Final = 8
+"""The points of so many jobs are requested at once; so many pages wait to be written at most."""
 _MOST_FAILURES: Final = 3
+_JOB_ERRORS: Final = (BackendError, NotFoundError, QueryTimeoutError)
 
 
 def pull_curves(
@@ -27,24 +31,42 @@ def pull_curves(
 ) -> list[LoraTuiError]:
     """Fetch the missing points of the newest models; with `reread` also all points of the others.
 
-    `on_curve` is called with the number of curves fetched so far. Returns the errors of jobs that
-    could not be read; ends early after several.
+    Those of several jobs are requested at once; this thread writes them as they come. `on_curve` is
+    called with the number of curves fetched so far. Returns the errors of jobs that could not be
+    read; begins no more jobs after several. After another error of the gateway, which it raises,
+    neither; but what was requested before that is written.
     """
     failures: list[LoraTuiError] = []
+    broken: LoraTuiError | None = None
     again = metrics.jobs_with_points(db) if reread else []
     missing = [job for job in metrics.jobs_to_fetch(db, NEWEST_CURVES) if job not in {*again}]
     fetched = 0
-    for pull, job_ids in ((reread_curve, again), (pull_curve, missing)):
-        for job_id in job_ids:
-            try:
-                pull(rest, db, job_id)
-            except (BackendError, NotFoundError, QueryTimeoutError) as error:
-                failures.append(error)
-                if len(failures) == _MOST_FAILURES:
-                    return failures
-                continue
-            fetched += 1
-            on_curve(fetched)
+
+    def curves() -> Iterator[tuple[_Curve, Iterator[list[Row]]]]:
+        for job_id in [*again, *missing]:
+            if broken or len(failures) >= _MOST_FAILURES:
+                return
+            curve = _Curve(db, job_id, whole=job_id in again)
+            yield curve, curve.pages(rest)
+
+    with ReadAhead() as ahead:
+        for curve, step in ahead.together(curves(), at_once=AT_ONCE):
+            if step.value is not None:
+                curve.add(step.value)
+            elif step.error is None:
+                curve.finish()
+                fetched += 1
+                on_curve(fetched)
+            else:
+                curve.give_up(step.error)
+                if isinstance(step.error, _JOB_ERRORS):
+                    failures.append(step.error)
+                elif isinstance(step.error, LoraTuiError):
+                    broken = broken or step.error
+                else:
+                    raise step.error
+    if broken:
+        raise broken
     return failures
 
 
@@ -57,34 +79,10 @@ def pull_curve(
 ) -> None:
     """Fetch the points of a job that the cache does not have yet, all pages of them.
 
-    Each page is written as it comes, so a curve may have any length; it is drawn at the end. A
-    point with an earlier time may be written late, so the last five minutes are read again. Of an
+    A point with an earlier time may be written late, so the last five minutes are read again. Of an
     outdated curve all points are. `pause` is called between two pages.
     """
-    if metrics.is_outdated(db, job_id):
-        reread_curve(rest, db, job_id, pause=pause)
-        return
-    since = _overlap_start(metrics.last_point(db, job_id))
-    after = None if since is None else (since, Cursor.at(since).id)
-    known = set() if since is None else metrics.known_points(db, job_id, since)
-    changed = not metrics.is_drawn(db, job_id)
-    try:
-        for page in rest.metric_points(job_id, after=after):
-            points = [MetricPoint.from_row(row) for row in page]
-            new = [point for point in points if point.id not in known]
-            if new:
-                with transaction(db):
-                    metrics.add_points(db, job_id, new)
-                changed = True
-            pause()
-    except BackendError:
-        _draw(db, job_id)  # keeps what came, so that it is not requested again each time
-        raise
-    if changed:
-        _draw(db, job_id)
-    if lacks_earlier(db, job_id):  # the newest came first meanwhile
-        with transaction(db):
-            note_earlier(db, job_id, missing=False)
+    _pull(rest, _Curve(db, job_id), pause)
 
 
 def reread_curve(
@@ -96,28 +94,86 @@ def reread_curve(
 ) -> None:
     """Fetch all points of a job, and replace those in the cache.
 
-    Page by page into a temporary table, so a curve may have any length, and one that can't be read
-    to its end leaves the cache as it was. `pause` is called between two pages.
+    `pause` is called between two pages.
     """
-    metrics.begin_replacement(db)
+    _pull(rest, _Curve(db, job_id, whole=True), pause)
+
+
+def _pull(rest: Rest, curve: _Curve, pause: Callable[[], None]) -> None:
     try:
-        for page in rest.metric_points(job_id):
-            metrics.add_replacement(db, job_id, [MetricPoint.from_row(row) for row in page])
+        for page in curve.pages(rest):
+            curve.add(page)
             pause()
-        with transaction(db, Topic.CURVES):
-            metrics.replace_points(db, job_id)
-            note_earlier(db, job_id, missing=False)
-    finally:
-        metrics.end_replacement(db)
+    except BaseException as error:
+        curve.give_up(error)
+        raise
+    curve.finish()
 
 
-def _draw(db: sqlite3.Connection, job_id: str) -> None:
-    if metrics.has_only_stored_curve(db, job_id):
-        with transaction(db):
-            metrics.keep_stored_curve(db, job_id)
-        return
-    with transaction(db, Topic.CURVES):
-        metrics.draw_curve(db, job_id)
+class _Curve:
+    """The points of one job on their way into the cache, page by page: it may have any length.
+
+    New points are written as they come, and the curve is drawn at the end. All points (`whole`)
+    come into a temporary table first, so that a curve that can't be read to its end leaves the
+    cache as it was. Only `pages` runs in another thread.
+    """
+
+    def __init__(self, db: sqlite3.Connection, job_id: str, *, whole: bool = False) -> None:
+        self._db, self._job_id = db, job_id
+        self._whole = whole or metrics.is_outdated(db, job_id)
+        if self._whole:
+            self._since = None
+            metrics.begin_replacement(db, job_id)
+        else:
+            self._since = _overlap_start(metrics.last_point(db, job_id))
+            known = self._since and metrics.known_points(db, job_id, self._since)
+            self._known = known or set[str]()
+            self._changed = not metrics.is_drawn(db, job_id)
+
+    def pages(self, rest: Rest) -> Iterator[list[Row]]:
+        after = self._since and (self._since, Cursor.at(self._since).id)
+        return rest.metric_points(self._job_id, after=after or None)
+
+    def add(self, page: Sequence[Row]) -> None:
+        points = [MetricPoint.from_row(row) for row in page]
+        if self._whole:
+            metrics.add_replacement(self._db, self._job_id, points)
+        elif new := [point for point in points if point.id not in self._known]:
+            with transaction(self._db):
+                metrics.add_points(self._db, self._job_id, new)
+            self._changed = True
+
+    def finish(self) -> None:
+        """Draw it: all of its points have come."""
+        db, job_id = self._db, self._job_id
+        if self._whole:
+            try:
+                with transaction(db, Topic.CURVES):
+                    metrics.replace_points(db, job_id)
+                    note_earlier(db, job_id, missing=False)
+            finally:
+                metrics.end_replacement(db, job_id)
+            return
+        if self._changed:
+            self._draw()
+        if lacks_earlier(db, job_id):  # the newest came first meanwhile
+            with transaction(db):
+                note_earlier(db, job_id, missing=False)
+
+    def give_up(self, error: BaseException) -> None:
+        """After an error: keep what may be kept."""
+        if self._whole:
+            metrics.end_replacement(self._db, self._job_id)
+        elif isinstance(error, BackendError):
+            self._draw()  # keeps what came, so that it is not requested again each time
+
+    def _draw(self) -> None:
+        if metrics.has_only_stored_curve(self._db, self._job_id):
+            with transaction(self._db):
+                metrics.keep_stored_curve(self._db, self._job_id)
+            return
+        with transaction(self._db, Topic.CURVES):
+            metrics.draw_curve(self._db, self._job_id)
 
 
 def _overlap_start(last: tuple[str, str] | None) -> str | None:

@@ -1,22 +1,18 @@
-"""Reads one table of one user, in large pages; the next one is requested ahead."""
+"""Reads one table of one user, in large pages."""
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Final
 
 from lora_tui.cache.remote_tables import RemoteTable
 from lora_tui.domain import Row
-from lora_tui.errors import TooLargeAnswerError
+from lora_tui.errors import QueryTimeoutError, TooLargeAnswerError
 from lora_tui.gateway.paging import Cursor, Page, PageSize
 from lora_tui.gateway.rest import Rest
 
-Read = Callable[[Cursor | None], Page]
-Next = Callable[[Page, Cursor | None], Cursor | None]
 OVERLAP: Final = timedelta(minutes=5)
 """How long a transaction may take until its rows become visible; that much is read again."""
 
@@ -40,24 +36,27 @@ class RowReader:
     ) -> Page:
         """The next rows after a cursor; of a row that is too large, only its small columns.
 
-        With `counted` the server counts the rows after the cursor, which tells the last page.
+        With `counted` the page also has their number, unless counting them takes too long.
         """
 
         def ask(limit: int, chosen: str = columns) -> Page:
-            return self.rest.page(
-                self.table.remote,
-                self.user_id,
-                after=after,
-                limit=limit,
-                key=key or self.table.key,
-                columns=chosen,
-                counted=counted,
-            )
+            return self._ask(after, limit, key or self.table.key, chosen, counted)
 
         try:
             return self._page_size.read(ask)
         except TooLargeAnswerError:
             return ask(1, self.table.small_columns)
+
+    def newest(self, limit: int) -> Page | None:
+        """The stamps of the rows that changed last, the newest first, with the number of all rows.
+
+        None where the query takes too long.
+        """
+        columns = self.table.stamp_columns
+        try:
+            return self._ask(None, limit, self.table.key, columns, True, newest_first=True)
+        except QueryTimeoutError:
+            return None
 
     def by_id(self, ids: Sequence[object]) -> list[Row]:
         """The whole rows with these ids that still exist.
@@ -74,41 +73,42 @@ class RowReader:
             columns = self.table.small_columns
             return list(self.rest.rows_by_id(name, user_id, known, columns=columns))
 
-    def count(self, *, deleted: bool | None = None) -> int | None:
-        """How many rows there are; None where the server can't say, or not in time."""
-        with_deleted = not self.table.hides_deleted if deleted is None else deleted
-        return self.rest.try_count(self.table.remote, self.user_id, deleted=with_deleted)
+    def count(self) -> int | None:
+        """How many rows there are, those marked as deleted among them.
 
+        None where the server can't say, or not in time.
+        """
+        return self.rest.try_count(self.table.remote, self.user_id, deleted=True)
 
-def prefetch_pages(
-    read: Read, after: Cursor | None, next_after: Next
-) -> Iterator[tuple[Page, Cursor | None]]:
-    """Yield each page after a cursor, with the cursor of the page that follows it.
+    def _ask(
+        self,
+        after: Cursor | None,
+        limit: int,
+        key: str,
+        columns: str,
+        counted: bool,
+        *,
+        newest_first: bool = False,
+    ) -> Page:
+        uncounted, name = self.rest.uncounted, self.table.remote
+        asks_count = counted and name not in uncounted
 
-    `next_after` computes that cursor from a page and the cursor it was requested with; None ends
-    the reading, as does an empty page. `read` runs in another thread; what it raises is raised
-    here, after the previous page was used.
-    """
-    page = read(after)
-    while page.rows:
-        following = next_after(page, after)
-        if following is None:
-            yield page, None
-            return
-        coming = _start(read, following)
-        yield page, following
-        page, after = coming.result(), following
+        def ask(counted: bool) -> Page:
+            return self.rest.page(
+                name,
+                self.user_id,
+                after=after,
+                limit=limit,
+                key=key,
+                columns=columns,
+                counted=counted,
+                newest_first=newest_first,
+            )
 
-
-def _start(read: Read, after: Cursor | None) -> Future[Page]:
-    """Read in a daemon thread, not an executor: quitting must not wait for an answer."""
-    future: Future[Page] = Future()
-
-    def run() -> None:
         try:
-            future.set_result(read(after))
-        except BaseException as error:
-            future.set_exception(error)
-
-    threading.Thread(target=run, name="next page", daemon=True).start()
-    return future
+            return ask(asks_count)
+        except QueryTimeoutError:
+            if not asks_count:
+                raise
+            uncounted.add(name)  # the rows may be had without counting all of them
+            return ask(False)

@@ -92,6 +92,12 @@ class Page(NamedTuple):
     """Whether more rows may follow: no page of the project so far had more rows."""
     last: bool = False
     """Whether the server's count says that no rows follow, and its counts are reliable."""
+    total: int | None = None
+    """How many rows match the query without its limit; None where that was not asked or told."""
+    unreadable: int = 0
+    """How many items of the answer are not rows (JSON objects)."""
+    server_time: datetime | None = None
+    """The server's time in this answer, in whole seconds; None if it sends none."""
 
 
 def next_cursor(rows: Sequence[Row], key: str, after: Cursor | None) -> Cursor | None:

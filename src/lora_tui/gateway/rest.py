@@ -7,7 +7,7 @@ because the deployed policies do not hide others' rows everywhere. Raises the er
 from __future__ import annotations
 
 import re
-from collections import Counter
+import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -55,8 +55,9 @@ class Rest(ClientOwner):
 
     def __init__(self, url: str, auth: httpx.Auth, *, client: httpx.Client | None = None) -> None:
         super().__init__(client or build_client(url, auth=auth))
-        self.unreadable: Counter[str] = Counter()
-        """By table, how many items of answers were not rows."""
+        self.uncounted = set[str]()
+        """Tables whose rows take too long to count together with a page."""
+        self._seen = threading.Lock()  # of `widest` and `_counts_beyond`
         self._counts = True
         """Whether requests for pages of points also ask for the number of points."""
         self._counts_beyond = False
@@ -99,17 +100,19 @@ class Rest(ClientOwner):
         key: str = "updated_at",
         columns: str = "*",
         counted: bool = False,
+        newest_first: bool = False,
     ) -> Page:
         """The next rows of a user after a cursor, by (key, id); tells whether more may follow.
 
         A page shorter than `limit` is not the end: the project may allow fewer rows an answer.
-        Only with `counted` it may be known to be the last.
+        With `counted` it has their `total`, and times out where counting them takes too long.
         """
         query = self._tables.from_(table).select(columns, count=exact() if counted else None)
         query = query.eq("user_id", user_id)
         if after is not None:
             query = query.or_(after.condition(key))
-        return self.page_of(query.order(key).order("id").limit(limit), table, limit)
+        query = query.order(key, desc=newest_first).order("id", desc=newest_first)
+        return self.page_of(query.limit(limit), table, limit)
 
     def ids(self, table: str, user_id: str) -> Iterator[str]:
         """The ids of all rows of a user but those marked as deleted."""
@@ -424,12 +427,7 @@ class Rest(ClientOwner):
 
     def page_of(self, query: Any, table: str, limit: int) -> Page:
         """The rows of a query of the builder, which asks for at most `limit` of them."""
-        rows, others, total = self._answer(query, f"read {table}")
-        self.unreadable[table] += others
-        length = len(rows) + others
-        self.widest = max(self.widest, length)
-        is_full = bool(length) and length >= min(limit, self.widest)
-        return Page(rows, full=is_full, last=total == length and self._counts_beyond)
+        return self._page(query, f"read {table}", limit)
 
     def _insert(self, table: str, row: Mapping[str, Any], what: str) -> Row:
         rows = self.rows(self._tables.from_(table).insert(dict(row)), what)
@@ -439,18 +437,21 @@ class Rest(ClientOwner):
 
     def counted(self, query: Any, what: str) -> tuple[list[Row], int | None]:
         """The rows, and how many there are without limit and offset."""
-        rows, _, total = self._answer(query, what)
-        return rows, total
+        return (page := self._page(query, what, 1)).rows, page.total
 
-    def _answer(self, query: Any, what: str) -> tuple[list[Row], int, int | None]:
-        """The rows, the number of items that are not rows, and the number of all matching rows."""
+    def _page(self, query: Any, what: str, limit: int) -> Page:
         response = self.send(query)
-        total = total_of(response)
+        total, time = total_of(response), server_time_of(response)
         if response.status_code == 416:  # the page lies beyond the last row
-            return [], 0, total or 0
+            return Page([], full=False, total=total or 0, server_time=time)
         rows, others = rows_of(response, what)
-        self._counts_beyond |= total is not None and total > len(rows) + others
-        return rows, others, total
+        length = len(rows) + others
+        with self._seen:
+            self.widest = max(self.widest, length)
+            self._counts_beyond |= total is not None and total > length
+            is_full = bool(length) and length >= min(limit, self.widest)
+            is_last = total == length and self._counts_beyond
+        return Page(rows, is_full, is_last, total, others, time)
 
 
 def server_time_of(response: httpx.Response) -> datetime | None:
