@@ -539,7 +539,7 @@ begin
     finished := found;
     delete from public.harvest_attempts as attempt where attempt.job_id in (
         select old.job_id from public.harvest_attempts as old
-        where old.finished_at < clock_timestamp() - interval '14 days'
+        where old.finished_at < now() - interval '14 days'
         order by old.finished_at limit 10 for update skip locked
     );
     return finished;

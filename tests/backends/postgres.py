@@ -14,7 +14,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,8 +35,8 @@ _PLACES: Final = (
 )
 # Whoever may run a server where we are root, which PostgreSQL refuses.
 _UNPRIVILEGED: Final = ("postgres", "nobody")
-_SETTINGS: Final = (
-    "listen_addresses=",  # no network at all
+_NO_NETWORK: Final = "listen_addresses="
+_QUICK: Final = (
     "fsync=off",
     "synchronous_commit=off",
     "full_page_writes=off",
@@ -89,9 +89,10 @@ class Database:
 class Server:
     """A running server; `postgres_server` makes and ends it."""
 
-    def __init__(self, binaries: Path, directory: Path) -> None:
+    def __init__(self, binaries: Path, directory: Path, settings: Sequence[str] = _QUICK) -> None:
         self._binaries = binaries
         self._directory = directory
+        self._settings = settings
         self._prefix, self._owner = _unprivileged()
 
     @property
@@ -121,7 +122,7 @@ class Server:
                 *("--encoding", "UTF8", "--locale", "C", "--no-sync", "--no-instructions"),
             ]
         )
-        settings = [part for setting in _SETTINGS for part in ("-c", setting)]
+        settings = [part for setting in (_NO_NETWORK, *self._settings) for part in ("-c", setting)]
         with tempfile.TemporaryFile() as log:
             process = subprocess.Popen(
                 [
@@ -163,8 +164,13 @@ class Server:
     def client(self, program: str, database: str, *arguments: str, **settings: str) -> str:
         """Run one of PostgreSQL's own client programs; what it prints."""
         options = settings.get("options", "")
-        command = [str(self._binaries / program), "-h", str(self._directory), "-U", _SUPERUSER]
-        return self._run([*command, "-d", database, *arguments], PGOPTIONS=options)
+        command = self.client_command(program, database)
+        return self._run([*command, *arguments], PGOPTIONS=options)
+
+    def client_command(self, program: str, database: str) -> list[str]:
+        """The words that start a client program as the superuser."""
+        place = ["-h", str(self._directory), "-U", _SUPERUSER, "-d", database]
+        return [str(self._binaries / program), *place]
 
     def _is_ready(self, process: subprocess.Popen[bytes]) -> bool:
         deadline = time.monotonic() + _START_SECONDS
@@ -194,13 +200,16 @@ class Server:
 
 
 @contextmanager
-def postgres_server() -> Iterator[Server]:
-    """A server in a temporary directory, both gone at the end."""
+def postgres_server(settings: Sequence[str] = _QUICK) -> Iterator[Server]:
+    """A server in a temporary directory, both gone at the end.
+
+    Without `settings` it is quick, and loses what it holds when the machine fails.
+    """
     binaries = _find_binaries()
     # Not below pytest's own directory or a private TMPDIR: those are closed to the user who runs
     # the server, and the name of a socket has to be short.
     with tempfile.TemporaryDirectory(prefix="lora-tui-pg-", dir="/tmp") as directory:
-        server = Server(binaries, Path(directory))
+        server = Server(binaries, Path(directory), settings)
         if server.version < _OLDEST:
             raise PostgresError(f"PostgreSQL {_OLDEST} or newer is needed, not {server.version}")
         with server.running():

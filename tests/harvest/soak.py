@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import os
+import re
+import signal
 import subprocess
 import sys
 import time
 from collections import Counter
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from tests.harvest.test_crashes import environment, wait_until
 from tests.harvest.world import World
+
+Address = tuple[str, int]
 
 # The service as it is, but for its waits: between attempts, and before a failed job's next try.
 _SERVICE = """
@@ -29,11 +34,31 @@ class Soak(AbstractContextManager["Soak"]):
     """One world, and processes that die in it."""
 
     def __init__(
-        self, home: Path, jobs: int, faults: float, concurrency: int, *, leases: bool = False
+        self,
+        home: Path,
+        jobs: int,
+        faults: float,
+        concurrency: int,
+        *,
+        leases: bool = False,
+        to_line: Callable[[Address], Address] = lambda address: address,
     ) -> None:
+        """`to_line` gives the address at which harvesters reach a server, over a line perhaps."""
         # a lease of a dead harvester lasts a minute: without leases the next one goes on at once
         self.world = World(home, waiting_jobs=jobs, migrated=leases)
         self.kills: Counter[str] = Counter()
+        self.memory: dict[str, float] = {}
+        """The largest resident memory of the processes of each machine, MB."""
+        self.ended: Counter[int] = Counter()
+        """Harvesters that ended by themselves, by exit code."""
+        url = urlsplit(self.world.sandbox.url)
+        assert url.hostname
+        assert url.port
+        host, port = to_line((url.hostname, url.port))
+        self._environment = {
+            name: value.replace(url.netloc, f"{host}:{port}")
+            for name, value in environment(self.world).items()
+        }
         self._jobs = jobs
         self._concurrency = concurrency
         for part in ("/rest/v1", "/storage/v1", "/worker-files", "/v2"):
@@ -74,16 +99,27 @@ class Soak(AbstractContextManager["Soak"]):
                 _SERVICE,
                 *("--harvest", "--interval", "1", "--concurrency", str(self._concurrency)),
             ],
-            env=os.environ | environment(self.world) | {"LORA_TUI_HOME": str(home)},
+            env=os.environ | self._environment | {"LORA_TUI_HOME": str(home)},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
         try:
-            wait_until(over)
+            wait_until(lambda: over() or process.poll() is not None)
         finally:
+            self._note_memory(process, machine)
             process.kill()
             process.wait()
-        self.kills[machine] += 1
+        if process.returncode == -signal.SIGKILL:
+            self.kills[machine] += 1
+        else:
+            self.ended[process.returncode] += 1
+
+    def _note_memory(self, process: subprocess.Popen[bytes], machine: str) -> None:
+        with suppress(OSError):
+            status = Path(f"/proc/{process.pid}/status").read_text()
+            if found := re.search(r"^VmHWM:\s+(\d+) kB", status, re.MULTILINE):
+                megabytes = int(found[1]) * 1024 / 1e6
+                self.memory[machine] = max(self.memory.get(machine, 0.0), megabytes)
 
     def figures(self, seconds: float) -> dict[str, Any]:
         """What became of it all."""
@@ -94,6 +130,8 @@ class Soak(AbstractContextManager["Soak"]):
             "objects": len(self.world.objects()),
             "files_named": sum(len(row["artifacts"]) for row in self.world.artifacts().values()),
             "kills": self.kills.total(),
+            "ended": {str(code): count for code, count in self.ended.items()},
+            "memory_mb": {name: round(most) for name, most in sorted(self.memory.items())},
             "seconds": round(seconds),
             "requests": len(self.world.sandbox.requests()),
         }
