@@ -25,7 +25,7 @@ from ratios import svg
 
 NAMES = (
     "start", "sync", "queries", "interface", "chart", "weights", "transfers", "transfers_line",
-    "keys", "harvest", "harvest_line", "live",
+    "keys", "harvest", "harvest_line", "fleet", "live",
 )  # fmt: skip
 
 
