@@ -50,6 +50,20 @@ def test_a_project_that_is_in_order_ends_with_0(configured: Sandbox, run: Run) -
     }  # fmt: skip
 
 
+def test_s3_keys_are_tried(configured: Sandbox, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in configured.s3_environment().items():
+        monkeypatch.setenv(name, value)
+    assert by_name(run("doctor", "--json"))["s3"]["verdict"] == "ok"
+    wrong = "this-secret-is-not-the-right-one"
+    monkeypatch.setenv("LORA_TUI_S3_SECRET_ACCESS_KEY", wrong)
+    ran = run("doctor", "--json")
+    assert by_name(ran)["s3"]["verdict"] == "failed"
+    assert "s3_region" in by_name(ran)["s3"]["remedy"]
+    monkeypatch.delenv("LORA_TUI_S3_SECRET_ACCESS_KEY")
+    assert "set LORA_TUI_S3_SECRET" in by_name(run("doctor", "--json"))["s3"]["remedy"]
+    assert wrong not in ran.out + ran.err
+
+
 class Space:
     """What `os.statvfs` tells of a disk."""
 

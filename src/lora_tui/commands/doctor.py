@@ -120,7 +120,7 @@ def _cache(profile: Profile) -> Iterator[Finding]:
 
 def _project(profile: Profile) -> Iterator[Finding]:
     from lora_tui.account.login import session_auth
-    from lora_tui.doctor import project, rls_checks
+    from lora_tui.doctor import large_files, project, rls_checks
     from lora_tui.doctor.project import ProjectView
     from lora_tui.gateway.auth import KeyAuth
 
@@ -155,6 +155,7 @@ def _project(profile: Profile) -> Iterator[Finding]:
                 yield from rls_checks.check_rls(user, public, service, user_id)
             yield accepted
             yield attempt("bucket", lambda: project.check_bucket(profile))
+            yield from large_files.check_large_files(profile)
     yield attempt(
         "worker",
         lambda: project.check_worker(profile),
