@@ -136,7 +136,7 @@ def _serve_project(home: str, waiting_jobs: int, pipe: Connection) -> None:
 
     with Sandbox.start(Path(home), models=1, waiting_jobs=waiting_jobs) as sandbox:
         sandbox.faults(standard_upload_limit=LIMIT)
-        pipe.send(sandbox.environment())
+        pipe.send(sandbox.environment() | sandbox.s3_environment())
         with suppress(EOFError):
             pipe.recv()
 
