@@ -79,7 +79,8 @@ def main() -> None:
                 if dav and files == 1:
                     note(PEER_DAV, piped(into_webdav(url, dav)))
                     note(RCLONE, timed(by_rclone(url, dav)))
-            outcome = harvest(settings | {"GPU_CLUSTER_API_URL": url}, Path(home))
+            plain = {name: value for name, value in settings.items() if "_S3_" not in name}
+            outcome = harvest(plain | {"GPU_CLUSTER_API_URL": url}, Path(home))
             note(HARVEST, outcome)
             note(WHOLE, outcome, outcome.process_seconds)
     pairs = [
