@@ -29,8 +29,6 @@ _DIGITS: Final = 400
 _TOKEN: Final = re.compile(r'[\[\]{}"]|\\.', re.DOTALL)
 _DECODER = json.JSONDecoder(parse_constant=lambda _: None)
 _KEEPING_NAN = json.JSONDecoder()
-_ROWS = json.JSONEncoder(allow_nan=False, check_circular=False)
-"""Made once for a hundred thousand rows; a row that refers to itself is a RecursionError."""
 
 
 def json_text(data: Any, *, indent: int | None = None, ascii_only: bool = True) -> str:
@@ -125,6 +123,8 @@ def _finite(data: Any) -> Any:
 
 def number(value: object) -> float | None:
     """A finite number from a JSON number or a numeric string; None from anything else."""
+    if type(value) is float:  # nearly all of them
+        return value if math.isfinite(value) else None
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
         return None
     try:
@@ -152,6 +152,8 @@ def measured(value: object) -> float | None:
 
 def integer(value: object) -> int | None:
     """Like `number`, rounded to the nearest integer; None where 64 bits can't hold it."""
+    if type(value) is int:  # nearly all of them; a bool is of another type
+        return value if -_LARGEST <= value < _LARGEST else None
     result = number(value)
     if result is None:
         return None
@@ -224,6 +226,14 @@ def parse_json_leniently(content: bytes) -> Any:
 
     Unreadable values are those nested too deeply and numbers too long for Python.
     """
+    from pydantic_core import from_json  # late: `list` reads no answer
+
+    try:
+        # half the time of `parse_json`; refuses NaN, infinities, lone surrogates, invalid UTF-8
+        # and deep nesting, which are read below
+        return from_json(content, allow_inf_nan=False, cache_strings="keys")
+    except ValueError:
+        pass
     try:
         return parse_json(content)
     except (ValueError, RecursionError):
@@ -236,9 +246,11 @@ def parse_json_leniently(content: bytes) -> Any:
 
 def row_json(row: Row) -> str:
     """The row as JSON that every parser accepts: without NaN, and not nested too deeply."""
-    try:
-        text = _ROWS.encode(row)
-    except (ValueError, TypeError, RecursionError):
+    from pydantic_core import to_json  # late: `list` writes no row
+
+    try:  # half the time of the standard library, for a hundred thousand rows
+        text = to_json(row, ensure_ascii=True, inf_nan_mode="null").decode()
+    except (ValueError, TypeError, RecursionError):  # a row that refers to itself is a ValueError
         return json.dumps(_plain_value(row))
     if text.count("[") + text.count("{") > DEEPEST and _is_deep(row):
         return json.dumps(_plain_value(row))

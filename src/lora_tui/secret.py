@@ -20,6 +20,11 @@ _held: tuple[str, ...] = ()
 
 def without_held(text: str) -> str:
     """The text with each secret of this process masked."""
+    for value in _held:  # nearly no text has one, so nothing is sorted for the others
+        if value in text:
+            break
+    else:
+        return text
     found = [value for value in _held if value in text]
     for value in sorted(found, key=len, reverse=True):  # one may be a part of another
         text = text.replace(value, MASK)

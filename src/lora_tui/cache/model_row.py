@@ -10,7 +10,8 @@ from typing import Final
 
 from lora_tui.cache.sums import SUMMED
 from lora_tui.clock import microseconds, parse_timestamp, timestamp_text
-from lora_tui.domain import NO_VERSION, Quality, Row
+from lora_tui.domain import NO_VERSION, Row
+from lora_tui.domain.training import convergence_of, stars_of
 from lora_tui.json_values import (
     identifier,
     integer,
@@ -35,7 +36,7 @@ def columns(row: Row) -> tuple[object, ...]:
     """The values of `COLUMNS`."""
     configuration = mapping(row.get("configuration"))
     hyperparameters = mapping(configuration.get("hyperparameters"))
-    quality = Quality.from_json(row.get("quality_metrics"))
+    quality = mapping(row.get("quality_metrics"))
     training = mapping(row.get("training_summary"))
     base_model = hyperparameters.get("base_model")
     preset = text_or_none(configuration.get("preset_id"))
@@ -52,10 +53,10 @@ def columns(row: Row) -> tuple[object, ...]:
         identifier(row.get("job_id")),
         preset or text_or_none(mapping(row.get("job")).get("preset_id")),
         text_or_none(hyperparameters.get("model_name") if base_model is None else base_model),
-        quality.stars,
-        quality.convergence,
-        final_loss(row),
-        quality.perplexity,
+        stars_of(quality),
+        convergence_of(quality),
+        _final_loss(quality, training),
+        number(quality.get("perplexity")),
         number(training.get("total_cost")),
         number(training.get("training_duration_hours")),
         _size(row.get("artifacts"), configuration.get("files")),
@@ -69,8 +70,12 @@ def final_loss(row: Row) -> float | None:
 
     The column is NULL where the run ended with losses that are not numbers (model_values.py).
     """
-    loss = number(mapping(row.get("quality_metrics")).get("final_training_loss"))
-    return number(mapping(row.get("training_summary")).get("final_loss")) if loss is None else loss
+    return _final_loss(mapping(row.get("quality_metrics")), mapping(row.get("training_summary")))
+
+
+def _final_loss(quality: Row, training: Row) -> float | None:
+    loss = number(quality.get("final_training_loss"))
+    return number(training.get("final_loss")) if loss is None else loss
 
 
 def _own(row: Row) -> Row:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Mapping, Sequence
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final
 
 from lora_tui.cache.model_row import COLUMNS, final_loss
@@ -27,7 +28,7 @@ COPIED: Final = (
     "description",
 )
 """Columns of `models` that are copied as they are."""
-_PLACES: Final = tuple(COLUMNS.index(column) for column in COPIED)
+_copied: Final = itemgetter(*(COLUMNS.index(column) for column in COPIED))
 _LOSS, _ID, _JOB, _ROW = map(COLUMNS.index, ("final_loss", "id", "job_id", "row"))
 _COMPUTED: Final = (
     *("gpu", "rank", "alpha", "learning_rate", "batch_size", "epochs", "effective_rank"),
@@ -100,7 +101,7 @@ def put_values(
         if loss != values[_LOSS]:
             values = (*values[:_LOSS], loss, *values[_LOSS + 1 :])
             corrected.append(values)
-        written.append((numbers[values[_ID]], *[values[place] for place in _PLACES], *computed))
+        written.append((numbers[values[_ID]], *_copied(values), *computed))
     db.executemany(_INSERT, written)
     if corrected:
         _correct_losses(db, corrected)

@@ -38,16 +38,25 @@ class Quality:
     def from_json(cls, value: object) -> Quality:
         """Read a `quality_metrics` column."""
         data = mapping(value)
-        stars = integer(data.get("overall_score"))
-        convergence = text_or_none(data.get("convergence_quality"), limit=20) or "unknown"
         return cls(
-            stars=None if stars is None else min(5, max(1, stars)),
-            convergence=convergence.lower(),
+            stars=stars_of(data),
+            convergence=convergence_of(data),
             final_training_loss=number(data.get("final_training_loss")),
             final_validation_loss=number(data.get("final_validation_loss")),
             perplexity=number(data.get("perplexity")),
             loss_reduction_percent=number(data.get("loss_reduction_percent")),
         )
+
+
+def stars_of(quality: Row) -> int | None:
+    """The rating in a `quality_metrics` column, 1 to 5 stars."""
+    stars = integer(quality.get("overall_score"))
+    return None if stars is None else min(5, max(1, stars))
+
+
+def convergence_of(quality: Row) -> str:
+    """The judgement of the run in a `quality_metrics` column."""
+    return (text_or_none(quality.get("convergence_quality"), limit=20) or "unknown").lower()
 
 
 @dataclass(frozen=True)
