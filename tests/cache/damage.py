@@ -203,7 +203,7 @@ DAMAGES: Final[dict[str, Damage]] = {
     ),
     "another schema": _sql(
         "UPDATE sqlite_master SET sql = replace(sql, 'TEXT', 'BLOB') WHERE name = 'jobs'",
-        "UPDATE sqlite_master SET sql = sql || 'x' WHERE name = 'models_stars_asc'",
+        "UPDATE sqlite_master SET sql = sql || 'x' WHERE name = 'models_stars_desc'",
         "UPDATE sqlite_master SET rootpage = 3 WHERE name = 'models_name_asc'",
         "DELETE FROM sqlite_master WHERE name = 'models_created_at_desc'",
         "DELETE FROM sqlite_master WHERE name = 'models'",

@@ -11,7 +11,7 @@ import pytest
 from lora_tui.cache import metadata
 from lora_tui.cache.cache_file import sync_lock
 from lora_tui.cache.changes import Topic
-from lora_tui.cache.connection import open_cache, transaction
+from lora_tui.cache.connection import PAGE_BYTES, open_cache, transaction
 from lora_tui.cache.downloaded import downloaded_to, put_downloaded
 from lora_tui.cache.metadata import Owner
 from lora_tui.cache.rebuild import clear_cache, rebuild_cache
@@ -108,8 +108,8 @@ def test_damage_elsewhere_keeps_the_records_of_downloads(path: Path, downloaded:
     with closing(open_cache(path)) as db:
         db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     with path.open("r+b") as file:
-        file.seek((root - 1) * 4096)
-        file.write(b"\xff" * 4096)
+        file.seek((root - 1) * PAGE_BYTES)
+        file.write(b"\xff" * PAGE_BYTES)
     rebuilt = rebuild_cache(path, OWNER)
     assert rebuilt is not None
     with closing(open_cache(path)) as db:

@@ -30,6 +30,9 @@ from lora_tui.sqlite_file import (
 
 BUSY_SECONDS: Final = 15.0
 _CACHE_KIB: Final = 32_768
+PAGE_BYTES: Final = 16_384
+"""Of a new file. A page of SQLite's usual 4,096 holds one row of a model and is half empty: a sync
+would write twice as much."""
 _DAMAGED: Final = "The cache file is damaged"
 _INSTEAD: Final = "set LORA_TUI_HOME to another directory"
 MANY_MODELS: Final = 20_000
@@ -80,6 +83,7 @@ def open_cache(
         with translate_errors(path):
             connection.row_factory = sqlite3.Row
             if not is_read_only:
+                connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")  # no effect on a used file
                 use_wal(connection, patience=BUSY_SECONDS)
                 connection.execute("PRAGMA synchronous = NORMAL")
             # large enough for the leaf pages of all indexes, most of which a sync writes to

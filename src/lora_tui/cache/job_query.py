@@ -61,10 +61,8 @@ _KEYS: Final = {
     JobSort.DURATION: Key("duration_hours", descends=True, may_be_unknown=True),
     JobSort.LOSS: Key("loss", descends=False, may_be_unknown=True),
 }
-ORDERS: Final = tuple(
-    Order("jobs", "rowid", key, descends) for key in _KEYS.values() for descends in (False, True)
-)
-"""Each has an index."""
+ORDERS: Final = tuple(Order("jobs", "rowid", key, key.descends) for key in _KEYS.values())
+"""The natural orders, each of which has an index."""
 
 
 def natural_direction(sort: JobSort) -> bool:

@@ -1,9 +1,13 @@
 """Reads windows of a long sorted list, and finds the position of a row in it.
 
 A window is sought from the edge of one that was read before (keyset), so scrolling costs the same
-anywhere in the list; a jump counts rows from the nearer end. Each order has an index of exactly its
-terms (schema.py). In every order unknown values come last in both directions, then the newest
-first, then the order of arrival.
+anywhere in the list; a jump counts rows from the nearer end. Each key has an index of exactly the
+terms of its natural order (schema.py). In every order unknown values come last in both directions,
+then the newest first, then the order of arrival.
+
+The reversed order is read from the same index, from its end. Rows with equal keys come in the wrong
+order there, so each group of them is reversed again, and a group that a window begins or ends in
+is read on its own, forwards.
 
 The numbers of the rows that match a search or filters are kept in a temporary table of the
 connection, which serves the windows, the length and the position of a row.
@@ -13,6 +17,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
+from itertools import groupby
 from typing import Final, NamedTuple
 
 FEW_MATCHES: Final = 1_000
@@ -65,11 +70,21 @@ class Order(NamedTuple):
 
     @property
     def index_name(self) -> str:
-        """The name of the order's index.
+        """The name of the index, which both directions share.
 
         Queries name it, because the planner has no statistics and would choose another.
         """
-        return f"{self.table}_{self.key.column}_{'desc' if self.descends else 'asc'}"
+        return f"{self.table}_{self.key.column}_{'desc' if self.key.descends else 'asc'}"
+
+    @property
+    def is_reversed(self) -> bool:
+        """Whether it is the reverse of the key's natural order, which the index has."""
+        return self.descends is not self.key.descends
+
+    @property
+    def natural(self) -> Order:
+        """The order that the index has."""
+        return self._replace(descends=self.key.descends)
 
     @property
     def key_columns(self) -> str:
@@ -109,7 +124,7 @@ class Order(NamedTuple):
             if not term.column:
                 unknown = row[self.key.column] is None
                 if unknown is not after:
-                    found.append(Range(f"({term.expression}) = {int(after)}", (), place + 1))
+                    found.append(self._unknown if after else self._known)
                 same = f"({term.expression}) = {int(unknown)} AND "
                 continue
             value = row[term.column]
@@ -123,9 +138,58 @@ class Order(NamedTuple):
             values = (*values, value)
         return found[::-1]
 
+    def stretches(self, *, backwards: bool) -> list[Range]:
+        """The whole order as ranges, the first to be read first."""
+        if not self.key.may_be_unknown:
+            return [Range("1", (), 0)]
+        return [self._unknown, self._known] if backwards else [self._known, self._unknown]
+
+    def same_key(self, row: Keys) -> Range:
+        """The rows with the same key as a row that has one."""
+        term = self.terms[self._place]
+        return Range(
+            f"{self._is_known}{term.expression} IS ?", (row[term.column],), self._place + 1
+        )
+
+    def beyond_key(self, row: Keys, *, after: bool) -> Range:
+        """The rows whose key is known and comes before or after that of a row."""
+        term = self.terms[self._place]
+        sign = ">" if term.descends is not after else "<"
+        condition = f"{self._is_known}{term.expression} {sign} ?"
+        return Range(condition, (row[term.column],), self._place)
+
+    def is_by_key(self, part: Range) -> bool:
+        """Whether the rows of a range may have different keys."""
+        return part.fixed <= self._place
+
+    def group(self, row: Keys) -> object:
+        """Equal for rows whose keys the index takes for equal."""
+        value = row[self.key.column]
+        if self.key.collation == "NOCASE" and isinstance(value, str):
+            return value.encode("utf-8", "surrogatepass").lower()  # of ASCII only, as in SQLite
+        return value
+
+    @property
+    def _place(self) -> int:
+        """The place of the key among the terms."""
+        return int(self.key.may_be_unknown)
+
+    @property
+    def _is_known(self) -> str:
+        return f"(l.{self.key.column} IS NULL) = 0 AND " if self.key.may_be_unknown else ""
+
+    @property
+    def _known(self) -> Range:
+        return Range(f"(l.{self.key.column} IS NULL) = 0", (), 1)
+
+    @property
+    def _unknown(self) -> Range:
+        column = f"l.{self.key.column}"
+        return Range(f"({column} IS NULL) = 1 AND {column} IS NULL", (), 2)
+
     def index_sql(self) -> str:
         """The statement that makes the index."""
-        direction = "DESC" if self.descends else "ASC"
+        direction = "DESC" if self.key.descends else "ASC"
         terms = [f"{self.key.column}{_collate(self.key)} {direction}"]
         if self.key.may_be_unknown:
             terms.insert(0, f"{self.key.column} IS NULL")
@@ -182,8 +246,7 @@ class KeysetList:
             return None
         position = 0
         for part in self._order.ranges(dict(row), after=False):
-            sql = f"SELECT count(*) FROM {self._source} WHERE {part.condition}"
-            position += self._db.execute(sql, part.values).fetchone()[0]
+            position += self._count(part)
         return position
 
     def _refresh_matches(self) -> None:
@@ -202,7 +265,7 @@ class KeysetList:
         order = self._order
         if self._matches is None:
             return f"{order.table} l INDEXED BY {order.index_name}"
-        if self.total <= FEW_MATCHES:
+        if self._sorts_matches:
             return f"{self._matches} x CROSS JOIN {order.table} l ON l.{order.unique} = x.n"
         return (
             f"{order.table} l INDEXED BY {order.index_name}"
@@ -211,14 +274,46 @@ class KeysetList:
 
     def _all_numbers(self, offset: int, limit: int) -> list[int]:
         """Numbers alone, for a reader of so many rows that it seeks none of their neighbours."""
-        sql = f"SELECT l.{self._order.unique} FROM {self._source} {self._order.order_by()}"
-        found = self._db.execute(f"{sql} LIMIT ? OFFSET ?", [limit, offset])
-        return [int(row[0]) for row in found]
+        numbers: list[int] = []
+        for part in self._stretches(backwards=False):
+            order = self._order.order_by(fixed=part.fixed if part else 0)
+            sql = f"SELECT l.{self._order.unique} FROM {self._source} {_where(part)} {order}"
+            values = [*(part.values if part else ()), limit - len(numbers), offset]
+            found = [int(row[0]) for row in self._db.execute(f"{sql} LIMIT ? OFFSET ?", values)]
+            offset = self._left(offset, part, bool(found))
+            numbers += found
+        return numbers
 
     def _count_to(self, offset: int, limit: int, *, backwards: bool) -> list[Keys]:
         steps = self.total - offset - limit if backwards else offset
-        rows = self._read(None, limit, steps, backwards=backwards)
+        rows: list[Keys] = []
+        for part in self._stretches(backwards=backwards):
+            if len(rows) < limit:
+                found = self._read(part, limit - len(rows), steps, backwards=backwards)
+                steps = self._left(steps, part, bool(found))
+                rows += found
         return rows[::-1] if backwards else rows
+
+    def _stretches(self, *, backwards: bool) -> Sequence[Range | None]:
+        """The whole list as ranges that the index can be read by; None is all of it."""
+        return self._order.stretches(backwards=backwards) if self._is_mirrored else (None,)
+
+    @property
+    def _is_mirrored(self) -> bool:
+        """Whether the index is read against its direction; few matches are sorted instead."""
+        return self._order.is_reversed and not self._sorts_matches
+
+    @property
+    def _sorts_matches(self) -> bool:
+        return self._matches is not None and self.total <= FEW_MATCHES
+
+    def _left(self, steps: int, part: Range | None, was_reached: bool) -> int:
+        """How many rows are still to be skipped after a range."""
+        return 0 if was_reached or not steps or part is None else steps - self._count(part)
+
+    def _count(self, part: Range) -> int:
+        sql = f"SELECT count(*) FROM {self._source} {_where(part)}"
+        return int(self._db.execute(sql, part.values).fetchone()[0])
 
     def _seek(self, edge: Keys, limit: int, *, after: bool) -> list[Keys]:
         rows: list[Keys] = []
@@ -228,9 +323,37 @@ class KeysetList:
         return rows if after else rows[::-1]
 
     def _read(self, part: Range | None, limit: int, steps: int, *, backwards: bool) -> list[Keys]:
-        order = self._order.order_by(backwards=backwards, fixed=part.fixed if part else 0)
-        where = f"WHERE {part.condition}" if part else ""
-        sql = f"SELECT {self._order.key_columns} FROM {self._source} {where} {order}"
+        if part and self._is_mirrored and self._order.is_by_key(part):
+            return self._read_mirrored(part, limit, steps, backwards=backwards)
+        fixed = part.fixed if part else 0
+        return self._select(
+            part, limit, steps, self._order.order_by(backwards=backwards, fixed=fixed)
+        )
+
+    def _read_mirrored(self, part: Range, limit: int, steps: int, *, backwards: bool) -> list[Keys]:
+        """A range of the reversed order from an index that has equal keys the other way around."""
+        against = self._order.natural.order_by(backwards=not backwards, fixed=part.fixed)
+        rows: list[Keys] = []
+        if steps:
+            edge = self._select(part, 1, steps, against)
+            if not edge:
+                return []
+            skipped = self._count(self._order.beyond_key(edge[0], after=backwards))
+            group = self._order.same_key(edge[0])
+            rows = self._read(group, limit, steps - skipped, backwards=backwards)
+            part = self._order.beyond_key(edge[0], after=not backwards)
+        if len(rows) < limit:
+            found = self._select(part, limit - len(rows) + 1, 0, against)
+            groups = [list(group)[::-1] for _, group in groupby(found, key=self._order.group)]
+            if groups and len(found) > limit - len(rows):  # the last one may not be whole
+                last = self._order.same_key(groups.pop()[0])
+                missing = limit - len(rows) - sum(map(len, groups))
+                groups.append(self._read(last, missing, 0, backwards=backwards) if missing else [])
+            rows += [row for group in groups for row in group]
+        return rows
+
+    def _select(self, part: Range | None, limit: int, steps: int, order: str) -> list[Keys]:
+        sql = f"SELECT {self._order.key_columns} FROM {self._source} {_where(part)} {order}"
         values = part.values if part else ()
         found = self._db.execute(f"{sql} LIMIT ? OFFSET ?", [*values, limit, steps])
         return [dict(row) for row in found]
@@ -264,6 +387,10 @@ def keep_matches(
         [question, version, db.total_changes + 1, total],
     )
     return total
+
+
+def _where(part: Range | None) -> str:
+    return f"WHERE {part.condition}" if part else ""
 
 
 def _collate(key: Key) -> str:

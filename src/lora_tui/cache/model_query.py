@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from lora_tui.cache.keyset import Key, Order
 
@@ -70,6 +70,10 @@ _KEYS = {
     Sort.SIZE: Key("size", descends=True, may_be_unknown=True),
     Sort.PERPLEXITY: Key("perplexity", descends=False, may_be_unknown=True),
 }
+
+
+ORDERS: Final = tuple(Order("models", "n", key, key.descends) for key in _KEYS.values())
+"""The natural orders, each of which has an index."""
 
 
 def is_indexed(sort: str) -> bool:

@@ -14,7 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from sqlite_utils import Database
 
-SCHEMA_VERSION = 20
+SCHEMA_VERSION = 21
 _OLDEST_MIGRATED = 8
 TABLES = frozenset(
     {
@@ -73,6 +73,7 @@ def migrate(connection: sqlite3.Connection) -> None:
     migrations()(_m018_own_marks)
     migrations()(_m019_words_of_marks)
     migrations()(_m020_servers_and_deleted_models)
+    migrations()(_m021_one_index_for_both_directions)
     migrations.apply(Database(connection))
     put_records(connection, records)
     if is_rebuilt:
@@ -93,9 +94,10 @@ def _drop_all(connection: sqlite3.Connection) -> None:
 def _m001_tables(db: Database) -> None:
     for statement in _TABLES:
         db.execute(statement)
-    for direction in ("ASC", "DESC"):
-        for statement in _LIST_INDEXES:
-            db.execute(statement.format(direction=direction, ending=direction.lower()))
+    from lora_tui.cache.model_query import ORDERS
+
+    for order in ORDERS:
+        db.execute(order.index_sql())
     try:
         db.execute(_WORDS)
     except sqlite3.OperationalError:
@@ -274,6 +276,17 @@ def _m020_servers_and_deleted_models(db: Database) -> None:
     put_schema_sum(db.conn)
 
 
+def _m021_one_index_for_both_directions(db: Database) -> None:
+    from lora_tui.cache import job_query, model_query
+    from lora_tui.cache.sums import put_schema_sum
+
+    for order in (*model_query.ORDERS, *job_query.ORDERS):
+        stem, _, direction = order.index_name.rpartition("_")
+        other = "asc" if direction == "desc" else "desc"
+        db.execute(f"DROP INDEX IF EXISTS {stem}_{other}")
+    put_schema_sum(db.conn)
+
+
 _TABLES = (
     # `row` is the backend's row, as JSON; `sum` the checksum of the row (sums.py)
     "CREATE TABLE datasets (id TEXT PRIMARY KEY, row TEXT NOT NULL, name TEXT NOT NULL,"
@@ -283,7 +296,7 @@ _TABLES = (
     "CREATE TABLE notifications (id TEXT PRIMARY KEY, row TEXT NOT NULL, read INTEGER NOT NULL,"
     " created_at TEXT, announced INTEGER NOT NULL DEFAULT 0, sum INTEGER)",
     # `n` ends every index and is the row of the word index; `created_at` is in microseconds since
-    # 1970 (0: unknown), a fifth of the text's size in sixteen indexes
+    # 1970 (0: unknown), a fifth of the text's size in eight indexes
     "CREATE TABLE models (n INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, row TEXT NOT NULL,"
     " name TEXT NOT NULL, version TEXT, description TEXT, status TEXT, dataset_id TEXT,"
     " job_id TEXT, preset_id TEXT, base_model TEXT, stars INTEGER, convergence TEXT,"
@@ -323,17 +336,6 @@ _TABLES = (
     "CREATE TABLE sums (name TEXT PRIMARY KEY, n INTEGER NOT NULL, total INTEGER NOT NULL)"
     " WITHOUT ROWID",
 )
-_LIST_INDEXES = (
-    "CREATE INDEX models_created_at_{ending} ON models (created_at {direction})",
-    "CREATE INDEX models_name_{ending} ON models"
-    " (name COLLATE NOCASE {direction}, created_at DESC)",
-    *(
-        f"CREATE INDEX models_{column}_{{ending}} ON models"
-        f" ({column} IS NULL, {column} {{direction}}, created_at DESC)"
-        for column in ("stars", "cost", "final_loss", "duration_hours", "size", "perplexity")
-    ),
-)
-"""One for each order of the list in each direction (keyset.py)."""
 _WORDS = (
     "CREATE VIRTUAL TABLE models_words USING fts5(name, dataset, base_model, description,"
     " tokenize = 'unicode61 remove_diacritics 2', prefix = '1 2')"
