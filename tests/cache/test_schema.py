@@ -25,7 +25,7 @@ from tests.tui.library import NOW, USER, identifier, model_row
 
 DATA: Final = Path(__file__).parent / "data"
 """Caches as SQL, written by the code of commit 7430ff5: with its last schema, and with older ones
-as its migrations left them."""
+as its migrations left them; with schema 20 by that of commit c6f3aba."""
 OWNER: Final = Owner(USER, "https://project.example")
 MODEL: Final = identifier("model", 0)
 DIRECTORY: Final = Path("/data/adapters/first")
@@ -41,11 +41,13 @@ def names(db: sqlite3.Connection, query: ModelQuery) -> list[str]:
     return [model.name for model in models.select_models(db, query, offset=0, limit=9)]
 
 
-def test_a_cache_of_the_previous_version_opens_unchanged(tmp_path: Path) -> None:
-    path = cache_of_schema(8, tmp_path / "cache.sqlite3")
+@pytest.mark.parametrize("version", [8, 20])
+def test_a_cache_of_a_previous_version_opens_unchanged(tmp_path: Path, version: int) -> None:
+    path = cache_of_schema(version, tmp_path / "cache.sqlite3")
     with closing(open_cache(path, OWNER)) as db:
         assert find_damage(db) is None
         assert names(db, ModelQuery()) == [model_row(0)["name"], model_row(1)["name"]]
+        assert names(db, ModelQuery(reverse=True)) == [model_row(1)["name"], model_row(0)["name"]]
         assert names(db, ModelQuery(search="SQL")) == [model_row(1)["name"]]
         assert models.get_row(db, MODEL) is not None
         assert len(metrics.get_points(db, identifier("job", 0))) == 4
@@ -56,6 +58,19 @@ def test_a_cache_of_the_previous_version_opens_unchanged(tmp_path: Path) -> None
         with transaction(db):
             models.put_models(db, [model_row(2)])
         assert find_damage(db) is None
+
+
+@pytest.mark.parametrize("version", [8, 20])
+def test_a_cache_of_a_previous_version_has_the_indexes_of_a_new_one(
+    tmp_path: Path, version: int
+) -> None:
+    def indexes(path: Path) -> set[tuple[str, str]]:
+        sql = "SELECT name, sql FROM sqlite_master WHERE type = 'index' AND tbl_name IN ('models', 'jobs')"
+        with closing(open_cache(path)) as db:
+            return {(name, text) for name, text in db.execute(sql)}
+
+    old = indexes(cache_of_schema(version, tmp_path / "cache.sqlite3"))
+    assert old == indexes(tmp_path / "new.sqlite3")
 
 
 def test_a_long_update_is_said_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
