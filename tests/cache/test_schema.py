@@ -65,9 +65,10 @@ def test_a_cache_of_a_previous_version_has_the_indexes_of_a_new_one(
     tmp_path: Path, version: int
 ) -> None:
     def indexes(path: Path) -> set[tuple[str, str]]:
-        sql = "SELECT name, sql FROM sqlite_master WHERE type = 'index' AND tbl_name IN ('models', 'jobs')"
+        listed = "type = 'index' AND tbl_name IN ('models', 'jobs')"
         with closing(open_cache(path)) as db:
-            return {(name, text) for name, text in db.execute(sql)}
+            found = db.execute(f"SELECT name, sql FROM sqlite_master WHERE {listed}")
+            return {(name, text) for name, text in found}
 
     old = indexes(cache_of_schema(version, tmp_path / "cache.sqlite3"))
     assert old == indexes(tmp_path / "new.sqlite3")
