@@ -27,7 +27,9 @@ from made_up import PAGE, datasets, model_rows
 
 Row = dict[str, Any]
 _AFTER: Final = re.compile(r'\w+\.gt\."([^"]*)",and\(\w+\.eq\."[^"]*",id\.gt\."([^"]*)"')
-_STAMPS: Final = ("id", "updated_at", "created_at", "recorded_at", "read", "deleted_at")
+_STAMPS: Final = (
+    *("id", "updated_at", "created_at", "recorded_at", "read", "amount", "deleted_at"),
+)
 PRIORITY: Final = 10
 """Of the servers of a project (`nice`): in the world they have processors of their own, and here
 they must not take one from the application that is measured."""

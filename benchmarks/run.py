@@ -24,8 +24,8 @@ from made_up import SHARED
 from ratios import svg
 
 NAMES = (
-    "start", "sync", "queries", "interface", "chart", "weights", "transfers", "transfers_line",
-    "keys", "harvest", "harvest_line", "fleet", "live",
+    "start", "sync", "sync_line", "queries", "interface", "chart", "weights", "transfers",
+    "transfers_line", "keys", "harvest", "harvest_line", "fleet", "live",
 )  # fmt: skip
 
 

@@ -54,7 +54,7 @@ def parse_timestamp(value: object) -> datetime | None:
         return (value if value.tzinfo else value.replace(tzinfo=UTC)).astimezone(UTC)
     if not isinstance(value, str):
         return None
-    if len(value) == _WRITTEN and value[10] + value[19] == "T." and value.endswith("+00:00"):
+    if is_written(value):
         # PostgREST's form and ours; ten times as fast as below. Python before 3.12 stops at a NUL
         try:
             if value.isprintable():
@@ -150,6 +150,12 @@ def _in_zone(naive: datetime) -> datetime:
         return naive.astimezone()
     except (ValueError, OverflowError, OSError):  # the first and the last possible day
         return naive.replace(tzinfo=UTC)
+
+
+def is_written(text: str) -> bool:
+    """Whether a text that `parse_timestamp` reads has the form of `timestamp_text`."""
+    marks = text[4:5] + text[7:8] + text[10:11] + text[19:20]
+    return len(text) == _WRITTEN and marks == "--T." and text.endswith("+00:00")
 
 
 def timestamp_text(moment: datetime) -> str:

@@ -16,7 +16,7 @@ from lora_tui.cache.model_values import refresh_job
 from lora_tui.cache.run_values import forget_runs, put_run, recorded_in_curve
 from lora_tui.cache.stored_numbers import number_of, stored_number
 from lora_tui.cache.sums import check_row, checksum, columns_of
-from lora_tui.clock import parse_timestamp, timestamp_text
+from lora_tui.clock import is_written, parse_timestamp, timestamp_text
 from lora_tui.curves.downsample_and_smooth import downsample
 from lora_tui.curves.series import Logged
 from lora_tui.domain import (
@@ -484,7 +484,9 @@ def moment_of(text: str) -> datetime | None:
 def _written(timestamp: str) -> str:
     """The time in the form of `timestamp_text`, whose text order is time order."""
     moment = parse_timestamp(timestamp)
-    return timestamp if moment is None else timestamp_text(moment)
+    if moment is None or is_written(timestamp):
+        return timestamp
+    return timestamp_text(moment)
 
 
 def _points_json(points: Sequence[CurvePoint]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
@@ -211,6 +212,10 @@ class Gpu:
         )
 
 
+_PLAIN_TIME: Final = re.compile(r"[0-9]{4}-[0-9T:.+-]{6,30}")
+"""A timestamp with nothing to make safe for terminals."""
+
+
 @dataclass(frozen=True)
 class MetricPoint:
     """One row of `metrics_points`; losses in nats a token."""
@@ -234,9 +239,11 @@ class MetricPoint:
     @classmethod
     def from_row(cls, row: Row) -> MetricPoint:
         """Read a row; the timestamp keeps its text, because it is the keyset."""
+        at = row.get("timestamp")
+        is_plain = isinstance(at, str) and _PLAIN_TIME.fullmatch(at)  # one of very many
         return cls(
             id=identifier(row.get("id")),
-            timestamp=terminal_safe(row.get("timestamp"), limit=64),
+            timestamp=str(at) if is_plain else terminal_safe(at, limit=64),
             step=number(row.get("step")),
             epoch=number(row.get("epoch")),
             training_loss=number(row.get("training_loss")),

@@ -39,6 +39,9 @@ from lora_tui.text import terminal_safe, without_secrets
 
 TIMEOUT: Final = httpx.Timeout(connect=10.0, read=20.0, write=30.0, pool=30.0)
 """Seconds of silence in each phase."""
+_CONNECTIONS: Final = httpx.Limits(max_connections=100, keepalive_expiry=15.0)
+"""An unused connection is kept for so many seconds: longer than the pause between two reads of a
+running job's points, shorter than what servers and routers keep."""
 REPEATABLE: Final[Mapping[str, Any]] = {"repeatable": True}
 """`extensions` of a POST that is safe to repeat (sign, list): it is retried like a GET."""
 
@@ -81,7 +84,8 @@ def build_client(
     the network. `auth` decides on the headers last, whatever the sender has put into them.
     """
     network = transport or UploadTransport(
-        base_url, LimitedTransport(verify=tls_context(), proxy=httpx_proxy(base_url))
+        base_url,
+        LimitedTransport(verify=tls_context(), proxy=httpx_proxy(base_url), limits=_CONNECTIONS),
     )
     retries = _Retries(_WholeResponses(network), retry)
     return _Client(
