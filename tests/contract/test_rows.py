@@ -68,6 +68,30 @@ def test_keyset_pages_visit_every_row_exactly_once(
     assert visited == [row["id"] for row in everything]
 
 
+def test_the_newest_rows_come_first_in_one_answer_with_the_number_of_all(
+    backend: Backend, alice: Person, seed: Seed
+) -> None:
+    moments = ["2027-02-05T06:07:08.123456+00:00"] * 3 + ["2027-02-05T06:07:08.123457+00:00"]
+    for moment in moments:
+        seed.artifact(backend.alice, updated_at=moment)
+    seed.artifact(backend.alice, updated_at="2020-01-01T00:00:00+00:00", deleted_at=moments[0])
+    page = alice.gateway.rest.page(
+        "model_artifacts",
+        alice.id,
+        after=None,
+        limit=3,
+        columns="id,updated_at,deleted_at",
+        counted=True,
+        newest_first=True,
+    )
+    everything = seed.rows(
+        "model_artifacts", user_id=f"eq.{alice.id}", select="id", order="updated_at,id"
+    )
+    assert [row["id"] for row in page.rows] == [row["id"] for row in everything[-1:-4:-1]]
+    assert page.total == len(everything)
+    assert page.server_time is not None
+
+
 def test_a_page_from_a_moment_holds_what_changed_since_and_nothing_else(
     backend: Backend, alice: Person, seed: Seed
 ) -> None:

@@ -241,3 +241,17 @@ def test_a_page_of_the_sync_is_one_range_of_an_index(migrated: Database, table: 
     )
     assert f"lora_tui_{table}_page" in plan
     assert "Sort" not in plan
+
+
+@pytest.mark.parametrize("table", PAGES)
+def test_the_newest_rows_of_the_sync_are_the_end_of_that_range(
+    migrated: Database, table: str
+) -> None:
+    owner, stamp = PAGES[table]
+    plan = migrated.execute(
+        "set enable_seqscan = off; set enable_bitmapscan = off;"
+        f" explain select id, {stamp} from public.{table} where {owner} = '{ALICE}'"
+        f" order by {stamp} desc, id desc limit 25"
+    )
+    assert f"Backward using lora_tui_{table}_page" in plan
+    assert "Sort" not in plan
