@@ -208,10 +208,8 @@ def add_points(db: sqlite3.Connection, job_id: str, points: Sequence[MetricPoint
 
 def begin_replacement(db: sqlite3.Connection, job_id: str) -> None:
     """Prepare a temporary table for the points that will replace those of a job."""
-    db.execute(
-        f"CREATE TEMP TABLE IF NOT EXISTS points_read"
-        f" ({_COLUMNS}, PRIMARY KEY (job_id, timestamp, id))"
-    )
+    table = f"points_read ({_COLUMNS}, PRIMARY KEY (job_id, timestamp, id))"
+    db.execute(f"CREATE TEMP TABLE IF NOT EXISTS {table}")
     end_replacement(db, job_id)
 
 
@@ -484,9 +482,7 @@ def moment_of(text: str) -> datetime | None:
 def _written(timestamp: str) -> str:
     """The time in the form of `timestamp_text`, whose text order is time order."""
     moment = parse_timestamp(timestamp)
-    if moment is None or is_written(timestamp):
-        return timestamp
-    return timestamp_text(moment)
+    return timestamp if moment is None or is_written(timestamp) else timestamp_text(moment)
 
 
 def _points_json(points: Sequence[CurvePoint]) -> str:
