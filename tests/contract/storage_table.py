@@ -26,12 +26,17 @@ from typing import Any, Final, Literal
 from urllib.parse import quote
 
 import httpx
+from botocore.auth import S3SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
 
 from lora_tui.sandbox import Sandbox
 from lora_tui.sandbox.backend import SIGNING_SECRET, StorageKind, make_token
+from lora_tui.sandbox.storage.s3_signature import ACCESS_KEY_ID, SECRET_ACCESS_KEY
 
 DIRECTORY: Final = Path(__file__).parent / "storage"
 SUBJECTS: Final = (
+    "s3",  # before the rows that let time pass: a signature is valid for minutes
     "uploads",
     "browsing",
     "signing",
@@ -43,8 +48,12 @@ SUBJECTS: Final = (
 )
 """The files of the table, in the order in which they are asked."""
 
-OPTIONS: Final = ("url", "key", "anon-key", "email", "password", "jwt-secret", "backend")
+OPTIONS: Final = (
+    "url", "key", "anon-key", "email", "password", "jwt-secret", "backend",
+    "s3-key-id", "s3-secret",
+)  # fmt: skip
 _SHAPES: Final[Mapping[str, str]] = {
+    "any": r"[^<]+",
     "uuid": r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}",
     "time": r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z",
     "second": r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.000Z",
@@ -182,7 +191,12 @@ def sandbox_server(kind: StorageKind) -> Iterator[Server]:
         yield Server(
             url=sandbox.url,
             kind=kind,
-            keys={"service": sandbox.service_key, "anon": sandbox.anon_key},
+            keys={
+                "service": sandbox.service_key,
+                "anon": sandbox.anon_key,
+                "s3-key-id": ACCESS_KEY_ID,
+                "s3-secret": SECRET_ACCESS_KEY,
+            },
             sessions=_made_sessions(SIGNING_SECRET, sandbox.user_id, sandbox.other_user_id),
             owner=sandbox.user_id,
             pass_time=pass_time,
@@ -193,6 +207,8 @@ def given_server(options: Mapping[str, str | None]) -> Server:
     """The server that the options name. Without an owner's session fewer rows are asked."""
     url, key = str(options["url"]).rstrip("/"), str(options["key"])
     keys = {"service": key} | ({"anon": options["anon-key"]} if options["anon-key"] else {})
+    if options["s3-key-id"] and options["s3-secret"]:
+        keys |= {name: options[name] for name in ("s3-key-id", "s3-secret")}
     owner, sessions = str(uuid.uuid4()), {}
     if options["jwt-secret"]:
         sessions = _made_sessions(options["jwt-secret"].encode(), owner, str(uuid.uuid4()))
@@ -310,8 +326,12 @@ def _try(server: Server, http: httpx.Client, row: Row, known: dict[str, str]) ->
     words = {**known, **row.words}
     try:
         headers = {name: _filled(value, words) for name, value in row.headers.items()}
-        headers |= _credentials(server, row.caller)
         path = _filled(row.path, words, strict=True)
+        if row.caller in ("s3", "wrong-s3"):
+            url = f"{server.url}/storage/v1{path}"
+            headers |= _signed(server, row.method, url, headers, right=row.caller == "s3")
+        else:
+            headers |= _credentials(server, row.caller)
     except _UnknownError as error:
         return Outcome(row, "not tried", str(error))
     if row.metadata:
@@ -346,6 +366,26 @@ def _credentials(server: Server, caller: str) -> dict[str, str]:
     return {"apikey": key, "authorization": f"Bearer {token}"}
 
 
+def _signed(
+    server: Server, method: str, url: str, headers: Mapping[str, str], *, right: bool
+) -> dict[str, str]:
+    """The headers with a signature of the S3 keys, by the vendor-neutral signer."""
+    if "s3-key-id" not in server.keys:
+        raise _UnknownError("it needs S3 keys (s3-key-id, s3-secret)")
+    secret = server.keys["s3-secret"] if right else "not-the-secret"
+    signer = _UnsignedPayload(Credentials(server.keys["s3-key-id"], secret), "s3", "us-east-1")
+    request = AWSRequest(method=method, url=url, headers=dict(headers))
+    signer.add_auth(request)
+    return dict(request.headers.items())
+
+
+class _UnsignedPayload(S3SigV4Auth):  # type: ignore[misc] # botocore has no type hints
+    """Signs without the payload."""
+
+    def payload(self, _request: object) -> str:
+        return "UNSIGNED-PAYLOAD"
+
+
 def _made_sessions(secret: bytes, owner: str, other: str) -> dict[str, str]:
     """Valid and invalid sessions, signed with this secret as Auth does."""
     now = int(time.time())
@@ -364,6 +404,8 @@ def _kept(name: str, answer: httpx.Response) -> dict[str, str]:
     """What later rows need of this answer: the id of an upload, or the token of a link."""
     if "location" in answer.headers:
         return {name: answer.headers["location"].rpartition("/")[2]}
+    if upload := re.search(r"<UploadId>([^<]+)</UploadId>", answer.text):
+        return {name: upload[1]}
     body = _json(answer)
     link = body[0] if isinstance(body, list) and body else body
     signed = link.get("signedURL") or link.get("signedUrl") if isinstance(link, dict) else None

@@ -84,6 +84,8 @@ class PartsUpload:
         futures: list[Future[None]] = []
         pool = ThreadPoolExecutor(PARTS_AT_ONCE, thread_name_prefix="part")
         try:
+            # meanwhile, so that it costs no round trip; where it fails, the next upload does it
+            pool.submit(abort_abandoned, self.s3, self.path.rpartition("/")[0])
             for number, (start, end) in enumerate(spans, 1):
                 md5 = hashlib.md5(usedforsecurity=False)
                 for piece in spool.read_range(start, end):

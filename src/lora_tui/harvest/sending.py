@@ -29,7 +29,7 @@ from lora_tui.gateway.resumable import CHUNK
 from lora_tui.gateway.retry import repeat
 from lora_tui.gateway.s3 import S3Uploads
 from lora_tui.gateway.storage import Storage
-from lora_tui.harvest.multipart import PartsFailedError, PartsUpload, abort_abandoned
+from lora_tui.harvest.multipart import PartsFailedError, PartsUpload
 from lora_tui.harvest.receipts import Receipts
 from lora_tui.harvest.spool import Spool
 
@@ -132,7 +132,6 @@ class Sender:
             upload = PartsUpload(s3, self.storage, path, upload_id)
             there = upload.parts()
         if upload is None or there is None:
-            self._remove_abandoned(s3, path)
             upload = PartsUpload.begin(s3, self.storage, path)
             receipts.upload_begun(name, size, spool.version, f"{_PARTS}{upload.upload_id}")
         try:
@@ -144,13 +143,6 @@ class Sender:
             if spool.version is None:  # nobody could continue it
                 upload.abort()
             raise
-
-    def _remove_abandoned(self, s3: S3Uploads, path: str) -> None:
-        folder, _, _ = path.rpartition("/")
-        try:
-            abort_abandoned(s3, folder)
-        except LoraTuiError as error:
-            raise PartsFailedError(error) from None
 
     def _note_parts_failure(self, error: LoraTuiError) -> None:
         """Say why another way is taken; where no file can go in parts, for all further files."""
