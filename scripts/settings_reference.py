@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from lora_tui.config.table import PROFILE_SETTINGS, UI_SETTINGS, VARIABLES, Setting
+from lora_tui.config.setting import Setting
+from lora_tui.config.table import PROFILE_SETTINGS, UI_SETTINGS, VARIABLES
 
 DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "configuration.md"
 

@@ -10,17 +10,16 @@ import pytest
 from lora_tui.config.kinds import Choice
 from lora_tui.config.load import load_preferences, load_profile
 from lora_tui.config.paths import find_paths
+from lora_tui.config.setting import PROFILES, Setting
 from lora_tui.config.shown import DEFAULT, FILE, Settings
 from lora_tui.config.table import (
     KEYS,
     PROFILE_SETTINGS,
-    PROFILES,
     SETTINGS,
     UI_SETTINGS,
     VARIABLES,
     Preferences,
     Profile,
-    Setting,
 )
 from lora_tui.errors import ConfigError
 from lora_tui.secret import MASK, Secret

@@ -22,15 +22,8 @@ from lora_tui.config.load import (
     unknown_names,
 )
 from lora_tui.config.paths import find_paths
-from lora_tui.config.table import (
-    PROFILE_SETTINGS,
-    PROFILES,
-    UI_SETTINGS,
-    Profile,
-    Setting,
-    setting_of,
-    variables,
-)
+from lora_tui.config.setting import PROFILES, Setting
+from lora_tui.config.table import PROFILE_SETTINGS, UI_SETTINGS, Profile, setting_of, variables
 from lora_tui.errors import ConfigError, IncompleteConfigError, UsageError
 from lora_tui.secret import MASK
 

@@ -14,16 +14,14 @@ from pathlib import Path
 from typing import Any, Final, TextIO
 
 from lora_tui.config.paths import find_paths
+from lora_tui.config.setting import PROFILES, UI, Setting
 from lora_tui.config.table import (
     DEMO_PROFILES,
     PROFILE_SETTINGS,
-    PROFILES,
     SERVERS,
-    UI,
     UI_SETTINGS,
     Preferences,
     Profile,
-    Setting,
     Variables,
     setting_of,
     variables,

@@ -21,7 +21,8 @@ from urllib.parse import urlsplit
 
 from lora_tui.config.addresses import is_public_host
 from lora_tui.config.kinds import checked_url, expanded
-from lora_tui.config.table import PROFILES, SERVERS, Profile
+from lora_tui.config.setting import PROFILES
+from lora_tui.config.table import SERVERS, Profile
 from lora_tui.domain.servers import ServerKind, server_name
 from lora_tui.errors import ConfigError, NotFoundError
 

@@ -8,15 +8,8 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from lora_tui.config.load import load_preferences, read_document
-from lora_tui.config.table import (
-    PROFILE_SETTINGS,
-    PROFILES,
-    UI,
-    UI_SETTINGS,
-    Preferences,
-    Profile,
-    Setting,
-)
+from lora_tui.config.setting import PROFILES, UI, Setting
+from lora_tui.config.table import PROFILE_SETTINGS, UI_SETTINGS, Preferences, Profile
 
 FLAG, FILE, DEFAULT = "--no-color", "file", "default"
 """Sources of a value, beside the name of an environment variable."""

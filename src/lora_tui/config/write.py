@@ -12,7 +12,8 @@ from typing import Any
 from lora_tui.config.kinds import Kind, Number, Written
 from lora_tui.config.load import check_profile_name, is_of_demo, read_profiles
 from lora_tui.config.servers import names_with_key
-from lora_tui.config.table import PROFILES, SECRET_KEYS, SERVERS, UI, setting_of
+from lora_tui.config.setting import PROFILES, UI
+from lora_tui.config.table import SECRET_KEYS, SERVERS, setting_of
 from lora_tui.errors import ConfigError
 from lora_tui.files import disk_error, make_private_directory, replacing_file
 from lora_tui.locks.file_lock import locked_directory
