@@ -109,12 +109,14 @@ class Objects:
         cache_control: str = "no-cache",
         metadata: Mapping[str, Any] | None = None,
         parts: Sequence[int] = (),
+        etag: str | None = None,
     ) -> StoredObject:
         """Take `file` (it is moved) as the object's bytes, in place of those that it had.
 
-        `parts` are the sizes of its parts if it was uploaded to s3 in parts.
+        `parts` are the sizes of its parts if it was uploaded to s3 in parts; `etag` is its ETag
+        where that is known.
         """
-        etag = multipart_etag(file, parts) if parts else md5_etag(file)
+        etag = etag or (multipart_etag(file, parts) if parts else md5_etag(file))
         with self._database.transaction():
             old = self._row(bucket, name)
             stored = StoredObject(
