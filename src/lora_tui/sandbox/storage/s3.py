@@ -202,8 +202,8 @@ async def _complete(backend: Backend, request: Request, query: Query) -> Respons
     if any(size < _SMALLEST_PART for size in sizes[:-1]):
         raise S3Error(400, "EntityTooSmall", "Your proposed upload is smaller than allowed")
     whole = hashlib.md5(b"".join(bytes.fromhex(etag) for _, etag in asked), usedforsecurity=False)
-    etag = f"{whole.hexdigest()}-{len(asked)}" if backend.storage == "s3" else None
-    stored = await run_in_threadpool(_join, backend, row, [number for number, _ in asked], etag)
+    of_parts = f"{whole.hexdigest()}-{len(asked)}" if backend.storage == "s3" else None
+    stored = await run_in_threadpool(_join, backend, row, [number for number, _ in asked], of_parts)
     name = escape(row["name"])
     return _xml(
         f'<CompleteMultipartUploadResult xmlns="{_NAMESPACE}">'
