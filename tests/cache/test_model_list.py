@@ -180,6 +180,8 @@ def test_windows_read_in_any_direction_equal_the_sorted_list(
         assert [n for start in starts for n in forwards.window(start, size)] == expected
         pages = [backwards.window(start, size) for start in reversed(starts)]
         assert [n for page in reversed(pages) for n in page] == expected
+        jumps = [ModelList(db, query).window(start, size) for start in starts]
+        assert [n for page in jumps for n in page] == expected
         ids = dict(tuple(found) for found in db.execute("SELECT n, id FROM models"))
         assert [forwards.position(ids[n]) for n in expected] == list(range(len(rows)))
 

@@ -158,6 +158,11 @@ class Order(NamedTuple):
         condition = f"{self._is_known}{term.expression} {sign} ?"
         return Range(condition, (row[term.column],), self._place)
 
+    def ranges_of_key(self, row: Keys, *, after: bool) -> list[Range]:
+        """Those of `ranges` whose rows have the same key as a row that has one."""
+        found = self.ranges(row, after=after)
+        return [part for part in found if not self.is_by_key(part) and part != self._unknown]
+
     def is_by_key(self, part: Range) -> bool:
         """Whether the rows of a range may have different keys."""
         return part.fixed <= self._place
@@ -338,9 +343,9 @@ class KeysetList:
             edge = self._select(part, 1, steps, against)
             if not edge:
                 return []
-            skipped = self._count(self._order.beyond_key(edge[0], after=backwards))
+            within = self._order.natural.ranges_of_key(edge[0], after=not backwards)
             group = self._order.same_key(edge[0])
-            rows = self._read(group, limit, steps - skipped, backwards=backwards)
+            rows = self._read(group, limit, sum(map(self._count, within)), backwards=backwards)
             part = self._order.beyond_key(edge[0], after=not backwards)
         if len(rows) < limit:
             found = self._select(part, limit - len(rows) + 1, 0, against)
