@@ -605,8 +605,8 @@ $$;
 
 -- Takes over what a harvester has noted on its own machine before the project had this table. Rows
 -- of jobs that have failed here are kept. Each has job_id, external_job_id, attempts, seconds
--- (until the next attempt), dead, reason, details, remedy, first_seen, warned. Returns how many
--- were taken.
+-- (until the next attempt), dead, reason, details, remedy, first_seen, warned, and finished_at where
+-- it has its model. Returns how many were taken.
 create or replace function public.adopt_harvest_attempts(p_rows jsonb) returns integer
 language plpgsql security invoker set search_path = ''
 as $$
@@ -620,7 +620,7 @@ begin
         order by training.id for no key update;
     insert into public.harvest_attempts as attempt (
         job_id, external_job_id, attempts, next_at, dead, reason, details, remedy, first_seen,
-        warned_at
+        warned_at, finished_at
     )
     select
         training.id,
@@ -632,22 +632,25 @@ begin
         left(given.details, 500),
         left(given.remedy, 500),
         coalesce(given.first_seen, now()),
-        case when given.warned then now() end
+        case when given.warned then now() end,
+        given.finished_at
     from jsonb_to_recordset(p_rows) as given (
         job_id uuid, external_job_id text, attempts integer, seconds double precision,
         dead boolean, reason text, details text, remedy text, first_seen timestamptz,
-        warned boolean
+        warned boolean, finished_at timestamptz
     )
     join public.training_jobs as training
         on training.id = given.job_id and training.external_job_id = given.external_job_id
-    where training.status = 'completed' and training.artifact_id is null
+    where training.status = 'completed'
+        and (training.artifact_id is null) = (given.finished_at is null)
     on conflict (job_id) do update
         set attempts = excluded.attempts, next_at = excluded.next_at, dead = excluded.dead,
             reason = excluded.reason, details = excluded.details, remedy = excluded.remedy,
             first_seen = least(attempt.first_seen, excluded.first_seen),
             warned_at = coalesce(attempt.warned_at, excluded.warned_at)
         where attempt.external_job_id = excluded.external_job_id
-            and attempt.attempts = 0 and attempt.finished_at is null;
+            and attempt.attempts = 0 and attempt.finished_at is null
+            and excluded.finished_at is null;
     get diagnostics adopted = row_count;
     return adopted;
 end
@@ -679,6 +682,7 @@ as $$
             attempt.remedy,
             lease.holder,
             lease.begun_at,
+            lease.expires_at,
             (training.completed_at > clock_timestamp() - interval '30 minutes') is not true as late,
             coalesce(training.completed_at, 'infinity') as place
         from public.training_jobs as training
@@ -704,13 +708,13 @@ as $$
     ), shown as (
         select
             job_id, external_job_id, completed_at, dataset_id, artifact_id, state, attempts,
-            next_at, reason, details, remedy, holder, begun_at, null::timestamptz as finished_at,
-            number
+            next_at, reason, details, remedy, holder, begun_at, expires_at,
+            null::timestamptz as finished_at, number
         from ranked where number <= p_limit
         union all
         select
             job_id, external_job_id, completed_at, dataset_id, artifact_id, 'done', attempts,
-            null, null, null, null, finished_by, null, finished_at,
+            null, null, null, null, finished_by, null, null, finished_at,
             row_number() over (order by finished_at desc)
         from finished
     )

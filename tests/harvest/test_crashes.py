@@ -235,9 +235,9 @@ class _Renewals:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._rest, name)
 
-    def renew_lease(self, job_id: str, holder: str, seconds: int) -> bool | None:
-        answer = self._rest.renew_lease(job_id, holder, seconds)
-        if answer is False:
+    def call(self, function: str, parameters: dict[str, Any], what: str) -> Any:
+        answer = self._rest.call(function, parameters, what)
+        if function == "renew_harvest_leases" and set(parameters["p_job_ids"]) - set(answer):
             self._refused.set()
         return answer
 

@@ -65,7 +65,11 @@ def test_a_second_run_does_nothing(pair: World) -> None:
 
     assert (result.harvested, result.failed) == (0, 0)
     assert [as_json(event)["event"] for event in events] == ["cycle_started", "cycle_finished"]
-    assert {entry["method"] for entry in pair.sandbox.requests()} == {"GET"}
+    asked = {entry["path"] for entry in pair.sandbox.requests() if entry["method"] != "GET"}
+    assert asked == {
+        f"/rest/v1/rpc/{name}"
+        for name in ("harvest_status", "warn_harvest_jobs", "claim_harvest_jobs")
+    }
     assert pair.state() == before
 
 
@@ -75,9 +79,9 @@ def test_a_dry_run_writes_nothing_and_tells_what_it_would_do(world: World) -> No
 
     result, events = world.run(dry_run=True)
 
-    listing = "/storage/v1/object/list/lora-models"
-    asked = {(e["method"], e["path"]) for e in world.sandbox.requests() if e["method"] != "GET"}
-    assert asked == {("POST", listing)}
+    asked = {entry["path"] for entry in world.sandbox.requests() if entry["method"] != "GET"}
+    # both of them read
+    assert asked == {"/rest/v1/rpc/harvest_status", "/storage/v1/object/list/lora-models"}
     assert world.state() == before
     assert (result.harvested, result.failed) == (0, 0)
     planned = [event for event in events if isinstance(event, JobStarted)]

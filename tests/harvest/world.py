@@ -116,8 +116,9 @@ class World(AbstractContextManager["World"]):
 
     def retry_all(self) -> None:
         """What `lora-tui harvest retry --all` does."""
-        ledger = self.ledger()
-        ledger.retry(job.job_id for job in ledger.jobs())
+        harvester = self.harvester()
+        harvester.queue.refresh()
+        harvester.queue.retry([job.job_id for job in harvester.ledger.jobs()])
 
     # Looking
 

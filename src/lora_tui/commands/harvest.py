@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack, closing
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from lora_tui.commands.context import Context, similar
 from lora_tui.commands.prose import label_lines
 from lora_tui.commands.style import width_of
 from lora_tui.errors import NotFoundError, PartlyFailedError, UsageError
+from lora_tui.gateway.harvest_queue import failed_jobs
 from lora_tui.harvest.events import Event, as_json, describe
 from lora_tui.harvest.harvester import connect
 from lora_tui.harvest.ledger import Ledger, ledger_path
@@ -60,7 +62,7 @@ def run(context: Context) -> None:
             listeners.append(metrics.note)
 
         if sends(context.profile, HARVEST) and not arguments.dry_run:
-            alerts = HarvestAlerts(context.profile, harvester.rest.failed_jobs)
+            alerts = HarvestAlerts(context.profile, partial(failed_jobs, harvester.rest))
             listeners.append(stack.enter_context(closing(alerts)).note)
 
         def emit(event: Event) -> None:

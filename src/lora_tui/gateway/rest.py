@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import httpx
 
-from lora_tui.clock import parse_timestamp, timestamp_text
+from lora_tui.clock import parse_timestamp
 from lora_tui.errors import BackendError, ConflictError, QueryTimeoutError
 from lora_tui.gateway.http import ClientOwner, build_client
 from lora_tui.gateway.paging import (
@@ -87,6 +87,14 @@ class Rest(ClientOwner):
         response: httpx.Response = query.request.send(httpx.Headers())
         self.server_time = server_time_of(response) or self.server_time
         return response
+
+    def call(self, function: str, parameters: Mapping[str, Any], what: str) -> Any:
+        """The result of a function of the project; None where the project lacks it."""
+        response = self.send(self._tables.rpc(function, dict(parameters)))
+        missing = response.status_code == 404 and is_from_service(response)
+        if missing or error_body(response).get("code") == "PGRST202":
+            return None
+        return read_json(check(response, what), what)
 
     # What the sync reads ----------------------------------------------------------------------
 
@@ -241,17 +249,6 @@ class Rest(ClientOwner):
             after = max(new)
         return sorted(jobs.values(), key=_longest_waiting)
 
-    def failed_jobs(self, since: datetime) -> list[Row]:
-        """Jobs of all users that have failed since a time, the oldest first; at most a page."""
-        query = (
-            self.select("training_jobs", "*,dataset:datasets!dataset_id(name)")
-            .eq("status", "failed")
-            .gte("completed_at", timestamp_text(since))
-            .order("completed_at")
-            .limit(ROWS_A_PAGE)
-        )
-        return self.rows(query, "read the failed jobs")
-
     def _waiting(self, columns: str) -> Any:
         return (
             self._tables.from_("training_jobs")
@@ -389,12 +386,8 @@ class Rest(ClientOwner):
 
     def _lease(self, act: str, **parameters: Any) -> bool | None:
         what = f"{act} the harvest lease"
-        response = self.send(self._tables.rpc(f"{act}_harvest_lease", parameters))
-        missing = response.status_code == 404 and is_from_service(response)
-        if missing or error_body(response).get("code") == "PGRST202":
-            return None
-        answer = read_json(check(response, what), what)
-        if not isinstance(answer, bool):
+        answer = self.call(f"{act}_harvest_lease", parameters, what)
+        if not isinstance(answer, bool | None):
             raise BackendError(f"Could not {what}: the answer is neither yes nor no")
         return answer
 

@@ -76,7 +76,7 @@ class Identity:
             dataset_id=dataset_id,
             external_job_id=str(job.get("external_job_id") or ""),
             artifact_id=artifact_id_of(job_id),
-            name=_name(job),
+            name=model_name(job),
             completed_at=job["completed_at"] if isinstance(job.get("completed_at"), str) else None,
         )
 
@@ -163,7 +163,7 @@ def notification_row(artifact: Row) -> dict[str, Any]:
     }
 
 
-def _name(job: Row) -> str:
+def model_name(job: Row) -> str:
     """`{dataset or 'Model'} - {date}`; the day is the one on which the training was completed."""
     dataset = mapping(job.get("dataset")).get("name")
     title = dataset if isinstance(dataset, str) and dataset.strip() else "Model"

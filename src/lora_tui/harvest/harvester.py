@@ -18,6 +18,7 @@ from lora_tui.gateway.s3 import S3Keys, S3Uploads
 from lora_tui.gateway.storage import Storage
 from lora_tui.gateway.storage_host import storage_url
 from lora_tui.harvest.ledger import Ledger, ledger_path
+from lora_tui.harvest.queue import Queue
 from lora_tui.harvest.removal import RemovalClock
 from lora_tui.harvest.sending import Sender
 from lora_tui.processes import new_identity
@@ -49,6 +50,12 @@ class Harvester:
     remove_deleted_after: int | None = None
     """Days after which the files of deleted models are removed; None: never."""
     removals: RemovalClock = field(default_factory=RemovalClock)
+    queue: Queue = field(init=False)
+    """The jobs that wait, and what is recorded of them."""
+
+    def __post_init__(self) -> None:
+        queue = Queue(self.rest, self.ledger, self.holder, self.lease_seconds)
+        object.__setattr__(self, "queue", queue)
 
     s3: S3Uploads | None = None
     """The bucket's multipart uploads, where S3 keys are configured."""

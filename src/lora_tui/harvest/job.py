@@ -99,7 +99,7 @@ class _Attempt:
 def _harvest_under_lease(attempt: _Attempt, *, yielding: bool) -> bool:
     """Make the job's model under a lease, where the project has leases."""
     harvester, identity = attempt.harvester, attempt.identity
-    lease = Lease.claim(harvester.rest, identity.job_id, harvester.holder, harvester.lease_seconds)
+    lease = harvester.queue.begin(identity.job_id)
     if lease is None:
         return False
     with lease.kept():
@@ -139,7 +139,7 @@ def _translate_missing_result(harvester: Harvester, identity: Identity) -> Itera
     try:
         yield
     except ResultGoneError as error:
-        first_seen = harvester.ledger.first_seen(identity.job_id)
+        first_seen = harvester.queue.first_seen(identity.job_id)
         if is_retention_over(parse_timestamp(identity.completed_at), first_seen, clock.now()):
             raise
         raise ResultMissingError(

@@ -3,24 +3,18 @@
 from __future__ import annotations
 
 import threading
-import traceback
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import Final
 
 from lora_tui import clock
 from lora_tui.errors import (
     AuthenticationError,
-    LoraTuiError,
     UnreachableError,
-    unexpected_error,
 )
-from lora_tui.files import disk_error
 from lora_tui.gateway.gpu import (
     MalformedResultError,
-    ResultGoneError,
     WorkerKeyRefusedError,
     WorkerUnreachableError,
 )
@@ -31,7 +25,6 @@ from lora_tui.harvest.events import (
     JobFailed,
     JobHarvested,
     JobStarted,
-    ResultLost,
     TransferSlow,
     UploadVerified,
 )
@@ -39,14 +32,13 @@ from lora_tui.harvest.failures import (
     ANSWERED,
     ResultMissingError,
     SourceUnreachableError,
-    is_permanent,
 )
 from lora_tui.harvest.harvester import Harvester
 from lora_tui.harvest.job import StoppedError, harvest_job, plan_job
+from lora_tui.harvest.job_failure import report_failure
 from lora_tui.harvest.schedule import SOON, Pace, seconds_left, should_yield, sort_by_urgency
 from lora_tui.harvest.store import HeldElsewhereError
 from lora_tui.json_values import Row
-from lora_tui.text import terminal_safe
 
 Emit = Callable[[Event], None]
 
@@ -62,6 +54,10 @@ _WORKER_RESPONDED: Final = (
 )
 _MOST_SLOW: Final = 8
 """The most slow jobs that run beside the others."""
+_SPARE: Final = 1
+"""Jobs that are claimed beyond those that can be worked on at once."""
+_MOST_CLAIMED: Final = 100
+"""Jobs of a claim."""
 _STOP_SECONDS: Final = 60.0
 """After a stop, a file that needs more seconds is not finished."""
 
@@ -107,6 +103,12 @@ class JobPool:
         self._closed = False
         """Whether the last thread has ended, so that no job can join."""
         self._queue: list[Row] = []
+        self._more: Callable[[int], list[Row]] | None = None
+        """Claims up to so many further jobs; None where all of them are in the queue."""
+        self._taking = False
+        """Whether a thread claims jobs now."""
+        self._exhausted = True
+        """Whether the last claim found no job."""
         self._running: dict[str, Row] = {}
         self._completed: set[str] = set()
         """Jobs that became a model; they can't join this cycle again."""
@@ -143,11 +145,24 @@ class JobPool:
             except OSError as error:  # the output is closed; the job did not fail
                 self._fatal = self._fatal or error
 
-    def run(self, jobs: Sequence[Row]) -> None:
-        """Work on the jobs until none is left. Raises errors that concern all jobs."""
+    def run(
+        self,
+        jobs: Sequence[Row],
+        *,
+        waiting: int = 0,
+        elsewhere: int = 0,
+        more: Callable[[int], list[Row]] | None = None,
+    ) -> None:
+        """Work on the jobs until none is left. Raises errors that concern all jobs.
+
+        `more` claims up to so many further ones, of which there may be `waiting`; others work on
+        `elsewhere` jobs.
+        """
         with self._lock:
             self._queue = list(jobs)
-            self._left = len(jobs)
+            self._left = len(jobs) if more is None else waiting
+            self._elsewhere = elsewhere
+            self._more, self._exhausted = more, more is None
             self._workers = 1
             self._start_threads()
         self._worker_main()
@@ -164,6 +179,8 @@ class JobPool:
 
     def finish(self, error: str | None = None) -> CycleResult:
         """Report the counts of the cycle, as an event too."""
+        if self._more is not None:  # others have taken some of those that waited
+            self._left = len(self._queue) if self._exhausted else max(self._left, len(self._queue))
         if error is None and self._left:
             if self._backend_is_down:
                 error = "the backend can't be reached"
@@ -194,6 +211,40 @@ class JobPool:
             self._sort()
             self._start_threads()
             self._changed.notify_all()
+
+    def take_more(self) -> None:
+        """Claim jobs for the threads that are free, and one to know what waits.
+
+        Raises the error family.
+        """
+        with self._lock:
+            number = self._room()
+            if self._more is None or self._taking or self._closed or self._stopping() or not number:
+                return
+            self._taking = True
+        self._claim(number)
+
+    def _room(self) -> int:
+        """How many jobs to claim: for each free thread, and one that waits."""
+        room = self._thread_limit + _SPARE - len(self._running) - len(self._queue)
+        if self._limit is not None:
+            made = self._harvested + self._planned
+            room = min(room, self._limit - made - len(self._running) - len(self._queue))
+        return max(0, min(room, _MOST_CLAIMED))
+
+    def _claim(self, number: int) -> None:
+        """Add up to `number` claimed jobs to the queue. Raises the error family."""
+        assert self._more is not None
+        jobs: list[Row] = []
+        try:
+            jobs = self._more(number)
+        finally:
+            with self._lock:
+                self._taking, self._exhausted = False, not jobs
+                self._queue += jobs
+                self._sort()
+                self._start_threads()
+                self._changed.notify_all()
 
     def yield_to_urgent(self) -> None:
         """Start urgent jobs beside running ones that are too slow."""
@@ -279,7 +330,7 @@ class JobPool:
             except BaseException as error:
                 with self._lock:
                     self._fatal = self._fatal or error
-                self._harvester.ledger.released(job_id)
+                self._harvester.queue.released(job_id)
             finally:
                 self._pace.ended(job_id)
                 with self._lock:
@@ -289,13 +340,41 @@ class JobPool:
 
     def _next_job(self) -> Row | None:
         """The next job; None where this thread is no longer needed."""
+        while True:
+            with self._lock:
+                number = self._wait_for_queue()
+                if not number:
+                    return self._pop_job()
+                self._taking = True
+            try:
+                self._claim(number)
+            except BaseException as error:
+                with self._lock:
+                    self._fatal = self._fatal or error
+
+    def _wait_for_queue(self) -> int:
+        """How many jobs to claim; 0 where the queue has one, or none is needed."""
+        while self._more is not None and not self._queue and not self._exhausted:
+            if not self._goes_on or self._harvested + self._planned == self._limit:
+                return 0
+            room = self._room()
+            if room and not self._taking:
+                return room
+            self._changed.wait()
+        return 0
+
+    @property
+    def _goes_on(self) -> bool:
+        return (
+            not self._stopping()
+            and not self._backend_is_down
+            and not self._worker_is_down
+            and self._workers <= self._thread_limit
+        )
+
+    def _pop_job(self) -> Row | None:
         with self._lock:
-            while (
-                not self._stopping()
-                and not self._backend_is_down
-                and not self._worker_is_down
-                and self._workers <= self._thread_limit
-            ):
+            while self._goes_on:
                 made = self._harvested + self._planned
                 if made == self._limit or not self._queue:
                     break
@@ -336,8 +415,11 @@ class JobPool:
                 self._worker_works = True
             failure = self._report_failure(job, error)
             self._accepted = self._accepted or isinstance(error, ANSWERED)
-        if failure is None and not made and not self._dry_run:
-            self._harvester.ledger.released(job_id)
+        if failure is None and not self._dry_run:
+            if made:
+                self._harvester.queue.done(job_id)
+            else:
+                self._harvester.queue.released(job_id)
         with self._lock:
             self._left -= 1
             self._unreachable = self._unreachable + 1 if down else 0
@@ -422,47 +504,7 @@ class JobPool:
                 ledger.done(event.job_id, event.name, event.artifact_id, event.stars)
 
     def _report_failure(self, job: Row, error: Exception) -> JobFailed:
-        if isinstance(error, OSError):  # errors of the network are of the error family
-            error = disk_error(error, "A file can't be written on this machine")
-        shown = error
-        if not isinstance(shown, LoraTuiError):
-            place = traceback.extract_tb(error.__traceback__)[-1]
-            at = f"{Path(place.filename).name}:{place.lineno}"
-            shown = unexpected_error(error, place=at)
-        reason, details, remedy = str(shown), shown.details, shown.remedy
-        if isinstance(error, ResultGoneError) and not self._dry_run:
-            before = self._harvester.ledger.reason(str(job["id"]))
-            details = f"the last try before: {before}" if before else details
-        permanent = is_permanent(error)
-        next_try = None
-        if not self._dry_run:
-            next_try = self._harvester.ledger.failed(
-                str(job["id"]),
-                reason=reason,
-                details=details,
-                remedy=remedy,
-                permanent=permanent,
-            )
-        failure = JobFailed(
-            job_id=str(job["id"]),
-            external_job_id=terminal_safe(job.get("external_job_id"), limit=120),
-            reason=reason,
-            details=details,
-            remedy=remedy,
-            permanent=permanent,
-            next_try=clock.timestamp_text(next_try) if next_try else None,
-        )
-        self.emit(failure)
-        if isinstance(error, ResultGoneError) and not self._dry_run:
-            self.emit(
-                ResultLost(
-                    job_id=failure.job_id,
-                    external_job_id=failure.external_job_id,
-                    completed_at=job.get("completed_at"),
-                    reason=failure.details,
-                )
-            )
-        return failure
+        return report_failure(self._harvester, job, error, self.emit, dry_run=self._dry_run)
 
 
 def _seconds_left(job: Row, now: datetime) -> float | None:

@@ -6,42 +6,29 @@ harvest status` read it. Without it no model is lost: failed jobs are then tried
 
 from __future__ import annotations
 
-import logging
 import sqlite3
-import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final
 
 from lora_tui import clock
 from lora_tui.config.table import Profile
-from lora_tui.files import make_private_directory
-from lora_tui.harvest.ledger_schema import (
-    VALID_VALUES,
-    FileState,
-    JobState,
-    State,
-    open_in_memory,
-    open_ledger_file,
-)
+from lora_tui.harvest.ledger_file import LedgerFile
+from lora_tui.harvest.ledger_schema import FileState, JobState, State
 from lora_tui.harvest.schedule import LONGEST_WAIT, seconds_left, wait_after
 from lora_tui.locks.presence import Presence, is_alive
-from lora_tui.processes import database_writer, is_process_alive
-from lora_tui.sqlite_file import database_error, database_error_reason, sqlite_code
+from lora_tui.processes import is_process_alive
 from lora_tui.text import terminal_safe
 
 _DONE_KEPT: Final = timedelta(days=14)
 _MOST_DEATHS: Final = 3
-SHORT_WAIT_MS: Final = 100
-"""Milliseconds to wait for a file that another process has held before."""
 _QueueRow = tuple[str, str, str | None, str, str]
 _INSERT: Final = (
     "INSERT INTO jobs (job_id, external_job_id, completed_at, updated_at, first_seen)"
     " VALUES (?, ?, ?, ?, ?) ON CONFLICT (job_id)"
 )
-_log: Final = logging.getLogger("lora_tui.harvest")
 
 
 def ledger_path(profile: Profile) -> Path:
@@ -54,43 +41,21 @@ def presence_directory(ledger: Path) -> Path:
     return ledger.with_name(f"{ledger.name}.owners")
 
 
-class Ledger:
-    """One open ledger; safe to use from several threads, and by several processes at once.
-
-    A write that the disk refuses is logged and dropped; the harvest continues.
-    """
+class Ledger(LedgerFile):
+    """One open ledger; safe to use from several threads, and by several processes at once."""
 
     def __init__(self, path: Path) -> None:
         """Open the file; it is made where it is missing or damaged. Raises DiskError."""
-        self.path = path
-        self._lock = threading.RLock()
-        self._patient, self._wait = True, 0
+        super().__init__(path)
         self._presence: dict[str, Presence] = {}
         """For each harvester of this process: other containers may share the directory."""
-        try:
-            make_private_directory(path.parent)
-            self._db = open_ledger_file(path)
-        except (OSError, sqlite3.Error) as error:
-            raise database_error(
-                error,
-                "The harvest's state can't be kept",
-                path,
-                instead="set LORA_TUI_HOME to another directory",
-            ) from error
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_exception: object) -> None:
-        self.close()
 
     def close(self) -> None:
         """Close the file."""
-        with self._lock:
-            self._db.close()
-            for presence in self._presence.values():
-                presence.close()
-            self._presence.clear()
+        super().close()
+        for presence in self._presence.values():
+            presence.close()
+        self._presence.clear()
 
     # Written by a harvest ----------------------------------------------------------------------
 
@@ -147,7 +112,14 @@ class Ledger:
         self._show_presence(holder)
         with self._writing() as db:
             db.execute("DELETE FROM files WHERE job_id = ?", (job_id,))
-            self._put_job(db, job_id, state=State.RUNNING, name=terminal_safe(name), holder=holder)
+            self._put_job(
+                db,
+                job_id,
+                state=State.RUNNING,
+                name=terminal_safe(name),
+                holder=holder,
+                lease_until=None,
+            )
 
     def progress(self, job_id: str, name: str, done: int, total: int | None) -> None:
         """Record how many bytes of a file have arrived."""
@@ -200,11 +172,32 @@ class Ledger:
         if not permanent:
             wait = wait_after(attempts, seconds_left(job.completed_at if job else None, now))
             next_try = now + timedelta(seconds=wait)
+        self.put_failure(
+            job_id,
+            attempts=attempts,
+            next_try=next_try,
+            reason=reason,
+            details=details,
+            remedy=remedy,
+        )
+        return next_try
+
+    def put_failure(
+        self,
+        job_id: str,
+        *,
+        attempts: int,
+        next_try: datetime | None,
+        reason: str,
+        details: str | None,
+        remedy: str | None,
+    ) -> None:
+        """Record that `attempts` have failed; `next_try` is None where there is no next one."""
         with self._writing() as db:
             self._put_job(
                 db,
                 job_id,
-                state=State.DEAD if permanent else State.FAILED,
+                state=State.DEAD if next_try is None else State.FAILED,
                 attempts=attempts,
                 next_try=clock.timestamp_text(next_try) if next_try else None,
                 reason=terminal_safe(reason, limit=500),
@@ -212,7 +205,6 @@ class Ledger:
                 remedy=remedy,
                 holder="",
             )
-        return next_try
 
     def reason(self, job_id: str) -> str | None:
         """Why the last attempt of a job failed; None without one."""
@@ -243,6 +235,40 @@ class Ledger:
                 for job_id in job_ids
             )
         return 0
+
+    def replace(self, jobs: Iterable[JobState], holder: str) -> None:
+        """Record the state of all jobs as the project has it.
+
+        The progress of jobs that this harvester, `holder`, works on stays as it is.
+        """
+        with self._writing() as db:
+            ours = {
+                row["job_id"]
+                for row in db.execute(
+                    "SELECT job_id FROM jobs WHERE state = 'running' AND holder = ?", (holder,)
+                )
+            }
+            seen = {
+                row["job_id"]: (row["first_seen"], row["warned"])
+                for row in db.execute("SELECT job_id, first_seen, warned FROM jobs")
+            }
+            shown = {job.job_id: job for job in jobs if job.job_id not in ours}
+            running = [job.job_id for job in shown.values() if job.state is State.RUNNING]
+            kept = [(job_id,) for job_id in seen if job_id not in ours and job_id not in running]
+            db.executemany("DELETE FROM jobs WHERE job_id = ?", kept)
+            for job in shown.values():
+                first_seen, warned = seen.get(job.job_id, (None, 0))
+                self._put_job(db, job.job_id, **_columns(job), first_seen=first_seen, warned=warned)
+
+    def is_taken_over(self) -> bool:
+        """Whether the project has taken over what this file knew before."""
+        return bool(self._read("SELECT 1 FROM taken_over LIMIT 1"))
+
+    def mark_taken_over(self) -> None:
+        """Record that the project has taken over what this file knows."""
+        with self._writing() as db:
+            now = clock.timestamp_text(clock.now())
+            db.execute("INSERT INTO taken_over (taken_at) VALUES (?)", (now,))
 
     # Read by screens and commands ---------------------------------------------------------------
 
@@ -276,7 +302,7 @@ class Ledger:
         return active + finished
 
     def models_made(self) -> int:
-        """The number of jobs that have become a model."""
+        """The number of jobs that have become a model, on every machine that shares the queue."""
         [(count,)] = self._read("SELECT COUNT(*) FROM jobs WHERE state = 'done'")
         return int(count)
 
@@ -297,25 +323,6 @@ class Ledger:
                 " ON CONFLICT (job_id, name) DO UPDATE SET"
                 " done = excluded.done, total = excluded.total, stored = excluded.stored",
                 (job_id, terminal_safe(name, limit=200), done, total, int(stored)),
-            )
-
-    def _reset_damaged(self) -> None:
-        """Delete rows with invalid values, which a failing disk may leave."""
-        for table, values in VALID_VALUES.items():
-            wrong = f"NOT ({' AND '.join(values)})"
-            query = f"SELECT rowid FROM {table} WHERE {wrong}"  # noqa: S608 - our own words
-            rows = self._read(query)
-            if not rows:
-                continue
-            with self._writing() as db:
-                db.executemany(
-                    f"DELETE FROM {table} WHERE rowid = ?",  # noqa: S608 - our own words
-                    [(row["rowid"],) for row in rows],
-                )
-            _log.warning(
-                "%d damaged entries of the harvest's state were reset: %s; their jobs begin anew",
-                len(rows),
-                self.path,
             )
 
     def _forget_retrained(self, db: sqlite3.Connection, waiting: Sequence[_QueueRow]) -> None:
@@ -360,7 +367,7 @@ class Ledger:
         )
 
     def _put_job(self, db: sqlite3.Connection, job_id: str, **values: Any) -> None:
-        values["updated_at"] = clock.timestamp_text(clock.now())
+        values = {"updated_at": clock.timestamp_text(clock.now())} | values
         names = list(values)
         db.execute(
             f"INSERT INTO jobs (job_id, {', '.join(names)})"  # noqa: S608 - our own column names
@@ -369,73 +376,9 @@ class Ledger:
             (job_id, *values.values()),
         )
 
-    def _read(self, sql: str, *values: int | str) -> list[sqlite3.Row]:
-        """All rows; a file that was damaged meanwhile is replaced. Raises DiskError."""
-        with self._lock:
-            try:
-                try:
-                    return self._db.execute(sql, values).fetchall()
-                except sqlite3.DatabaseError as error:
-                    if isinstance(error, (sqlite3.OperationalError, sqlite3.ProgrammingError)):
-                        raise
-                    self._db.close()
-                    self._db = open_ledger_file(self.path)
-                    return self._db.execute(sql, values).fetchall()
-            except (OSError, sqlite3.Error) as error:
-                raise database_error(
-                    error,
-                    "The harvest's state can't be read",
-                    self.path,
-                    instead="move that file away: losing it loses no model",
-                ) from error
-
-    @contextmanager
-    def _writing(self) -> Iterator[sqlite3.Connection]:
-        """A transaction; where the file can't be written, one of a database in memory."""
-        with self._lock:
-            try:
-                self._db.execute("BEGIN IMMEDIATE")
-                self._set_patience(True)
-            except sqlite3.Error as error:
-                self._log_lost_write(error)
-                self._set_patience(False)
-                with closing(open_in_memory()) as db:
-                    yield db
-                return
-            try:
-                yield self._db
-                self._db.execute("COMMIT")
-            except BaseException as error:
-                with suppress(sqlite3.Error):
-                    if self._db.in_transaction:
-                        self._db.execute("ROLLBACK")
-                if not isinstance(error, sqlite3.Error):
-                    raise
-                self._log_lost_write(error)
-
-    def _set_patience(self, patient: bool) -> None:
-        """After one timeout, later writes wait only briefly."""
-        if patient is not self._patient:
-            self._patient = patient
-            with suppress(sqlite3.Error):
-                if not patient:
-                    (self._wait,) = self._db.execute("PRAGMA busy_timeout").fetchone()
-                self._db.execute(
-                    f"PRAGMA busy_timeout = {self._wait if patient else SHORT_WAIT_MS}"
-                )
-
-    def _log_lost_write(self, error: sqlite3.Error) -> None:
-        if not self._patient:
-            return  # it was logged before
-        reason = database_error_reason(error, self.path).words
-        if sqlite_code(error) == sqlite3.SQLITE_BUSY:
-            holder = database_writer(self.path)
-            reason = f"it is held by {holder}; {holder.remedy}"
-        _log.warning("the harvest's state could not be written: %s (%s)", reason, self.path)
-
     def _job(self, row: sqlite3.Row, files: tuple[FileState, ...]) -> JobState:
         state = State(row["state"])
-        if state is State.RUNNING and not self._is_alive(row["holder"]):
+        if state is State.RUNNING and not self._is_at_work(row):
             state = State.WAITING
         return JobState(
             job_id=row["job_id"],
@@ -451,6 +394,7 @@ class Ledger:
             stars=row["stars"],
             artifact_id=row["artifact_id"],
             updated_at=clock.parse_timestamp(row["updated_at"]),
+            holder=row["holder"] if state in (State.RUNNING, State.DONE) else "",
             files=files,
         )
 
@@ -459,6 +403,11 @@ class Ledger:
             if holder not in self._presence and is_process_alive(holder):
                 with suppress(OSError):  # other containers can't tell then that this one lives
                     self._presence[holder] = Presence(presence_directory(self.path), holder)
+
+    def _is_at_work(self, row: sqlite3.Row) -> bool:
+        """Whether the harvester of a running job lives; one of another machine has a lease."""
+        until = clock.parse_timestamp(row["lease_until"])
+        return self._is_alive(row["holder"]) if until is None else clock.now() < until
 
     def _is_alive(self, holder: str) -> bool:
         return is_alive(holder, presence_directory(self.path))
@@ -476,3 +425,27 @@ def _queue_row(job: Mapping[str, Any], now: str) -> _QueueRow:
 
 def _text(value: object) -> str | None:
     return value if isinstance(value, str) else None
+
+
+def _columns(job: JobState) -> dict[str, Any]:
+    """A job's columns, without its files."""
+    return {
+        "external_job_id": terminal_safe(job.external_job_id, limit=120),
+        "name": terminal_safe(job.name),
+        "completed_at": _time(job.completed_at),
+        "state": job.state,
+        "attempts": job.attempts,
+        "next_try": _time(job.next_try),
+        "reason": job.reason,
+        "details": job.details,
+        "remedy": job.remedy,
+        "stars": job.stars,
+        "artifact_id": job.artifact_id,
+        "holder": terminal_safe(job.holder),
+        "lease_until": _time(job.lease_until),
+        "updated_at": _time(job.updated_at or clock.now()),
+    }
+
+
+def _time(moment: datetime | None) -> str | None:
+    return clock.timestamp_text(moment) if moment else None

@@ -73,11 +73,17 @@ class JobState:
     stars: int | None
     artifact_id: str | None
     updated_at: datetime | None
+    holder: str = ""
+    """The harvester that works on it, or has made its model; empty where that is unknown."""
+    lease_until: datetime | None = None
+    """Of a running job that a harvester of the project works on: when its lease expires."""
     files: tuple[FileState, ...] = ()
 
 
 BUSY_SECONDS: Final = 15.0
 _VERSION: Final = 1
+_ADDED: Final = {"first_seen", "lease_until"}
+"""Columns of `jobs` that earlier releases lack."""
 _log: Final = logging.getLogger("lora_tui.harvest")
 
 _SCHEMA: Final = """
@@ -97,8 +103,10 @@ CREATE TABLE IF NOT EXISTS jobs (
     holder TEXT NOT NULL DEFAULT '',
     warned INTEGER NOT NULL DEFAULT 0,
     updated_at TEXT NOT NULL,
-    first_seen TEXT
+    first_seen TEXT,
+    lease_until TEXT
 );
+CREATE TABLE IF NOT EXISTS taken_over (taken_at TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS files (
     job_id TEXT NOT NULL REFERENCES jobs (job_id) ON DELETE CASCADE,
     name TEXT NOT NULL,
@@ -122,6 +130,7 @@ VALID_VALUES: Final = {
         ),
         "typeof(updated_at) = 'text'",
         "typeof(first_seen) IN ('text', 'null')",
+        "typeof(lease_until) IN ('text', 'null')",
     ),
     "files": (
         "typeof(job_id) = 'text'",
@@ -205,11 +214,12 @@ def _prepare(db: sqlite3.Connection) -> None:
 def _add_columns(db: sqlite3.Connection) -> None:
     """Add the columns that earlier releases lack; those can still use the file."""
     columns = _columns(db, "jobs")
-    if not columns or "first_seen" in columns:
+    if not columns or columns.keys() >= _ADDED:
         return
     db.execute("BEGIN IMMEDIATE")
-    if "first_seen" not in _columns(db, "jobs"):  # another process may have added it
-        db.execute("ALTER TABLE jobs ADD COLUMN first_seen TEXT")
+    for name in _ADDED - _columns(db, "jobs").keys():  # another process may have added it
+        db.execute(f"ALTER TABLE jobs ADD COLUMN {name} TEXT")
+    db.execute("CREATE TABLE IF NOT EXISTS taken_over (taken_at TEXT NOT NULL)")
     db.execute("COMMIT")
 
 

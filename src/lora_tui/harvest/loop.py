@@ -15,30 +15,22 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Final
 
-from lora_tui import clock, formats
+from lora_tui import formats
 from lora_tui.errors import AuthenticationError, LoraTuiError, UsageError
 from lora_tui.gateway.retry import RETRY
 from lora_tui.harvest.events import CycleFinished, CycleStarted, Event, ResultExpiring
 from lora_tui.harvest.harvester import Harvester
 from lora_tui.harvest.job_pool import CycleResult, Emit, JobPool
 from lora_tui.harvest.publish import remove_orphans
+from lora_tui.harvest.queue import Start
 from lora_tui.harvest.removal import remove_deleted
-from lora_tui.harvest.schedule import (
-    EXPIRING_SECONDS,
-    repeating,
-    seconds_left,
-    sort_by_urgency,
-    wait_between_cycles,
-)
-from lora_tui.json_values import Row
+from lora_tui.harvest.schedule import repeating, wait_between_cycles
 
 _ATTEMPTS: Final = 3
 """Attempts of a single cycle, or of the first cycle of a service, while the key is refused."""
 _REFUSED_CYCLES: Final = 5
 _REFUSED_SECONDS: Final = 600.0
 """The service ends after so many refused cycles in a row that took at least so many seconds."""
-
-_MOST_JOBS: Final = 10_000
 
 
 def run_once(
@@ -159,12 +151,13 @@ def run_cycle(
         harvester, limit=limit, dry_run=dry_run, emit=emit, stop=stop, concurrency=concurrency
     )
     try:
-        jobs = _read_due_jobs(harvester, dry_run=dry_run, emit=pool.emit)
+        start = _start_cycle(harvester, dry_run=dry_run, emit=pool.emit)
         if dry_run:
-            pool.run(jobs)
+            pool.run(start.jobs)
         else:
-            with watching_queue(harvester, pool):
-                pool.run(jobs)
+            more = harvester.queue.take if harvester.queue.shared else None
+            with harvester.queue.working(), watching_queue(harvester, pool):
+                pool.run(start.jobs, waiting=start.waiting, elsewhere=start.elsewhere, more=more)
         failed = remove_if_due(harvester, dry_run=dry_run, emit=pool.emit, stop=stop)
     except LoraTuiError as error:
         pool.finish(str(error))
@@ -202,22 +195,14 @@ def _final_refusal(error: AuthenticationError, cycles: int, seconds: float) -> A
     return AuthenticationError(str(error), details=details, remedy=error.remedy)
 
 
-def _read_due_jobs(harvester: Harvester, *, dry_run: bool, emit: Emit) -> list[Row]:
-    queue = harvester.rest.jobs_to_harvest(limit=_MOST_JOBS)
+def _start_cycle(harvester: Harvester, *, dry_run: bool, emit: Emit) -> Start:
+    start = harvester.queue.start(dry_run=dry_run)
     if not dry_run:
-        harvester.ledger.queue(queue, harvester.holder)
-        remove_orphans(harvester, queue)
-    later, dead = harvester.ledger.not_due()
-    ids = {str(job["id"]) for job in queue}
-    jobs = [job for job in queue if str(job["id"]) not in later | dead]
-    emit(
-        CycleStarted(
-            waiting=len(jobs), dry_run=dry_run, later=len(later & ids), dead=len(dead & ids)
-        )
-    )
+        remove_orphans(harvester)
+    emit(CycleStarted(waiting=start.waiting, dry_run=dry_run, later=start.later, dead=start.dead))
     if not dry_run:
         warn_of_expiring(harvester, emit)
-    return sort_by_urgency(jobs, clock.now())
+    return start
 
 
 LOOK_SECONDS: Final = 2.0
@@ -237,7 +222,10 @@ def watching_queue(harvester: Harvester, pool: JobPool) -> AbstractContextManage
         try:
             if now - read >= READ_QUEUE_SECONDS:
                 read = now
-                pool.add_jobs(read_new_jobs(harvester))
+                if harvester.queue.shared:
+                    pool.take_more()
+                else:
+                    pool.add_jobs(harvester.queue.new_jobs())
             if now - warned >= WARN_SECONDS:
                 warned = now
                 warn_of_expiring(harvester, pool.emit)
@@ -249,32 +237,14 @@ def watching_queue(harvester: Harvester, pool: JobPool) -> AbstractContextManage
     return repeating(check, LOOK_SECONDS, name="harvest watch")
 
 
-def read_new_jobs(harvester: Harvester) -> list[dict[str, object]]:
-    """All jobs that are due now, those that the cycle already knows included.
-
-    Raises the error family.
-    """
-    waiting = harvester.rest.waiting_jobs()
-    harvester.ledger.joined(waiting)
-    later, dead = harvester.ledger.not_due()
-    return [dict(job) for job in waiting if str(job["id"]) not in later | dead]
-
-
 def warn_of_expiring(harvester: Harvester, emit: Callable[[Event], None]) -> None:
     """Warn, once for each job, that the worker will soon drop a result."""
-    now = clock.now()
-    _, dead = harvester.ledger.not_due()
-    for job in harvester.ledger.jobs(most_done=0):
-        left = seconds_left(job.completed_at, now)
-        if left is None or not 0 < left <= EXPIRING_SECONDS:
-            continue
-        if job.job_id in dead or job.artifact_id or not harvester.ledger.warn_once(job.job_id):
-            continue
+    for job in harvester.queue.expiring():
         emit(
             ResultExpiring(
                 job_id=job.job_id,
                 external_job_id=job.external_job_id,
-                seconds_left=int(left),
+                seconds_left=job.seconds_left,
                 reason=job.reason,
             )
         )

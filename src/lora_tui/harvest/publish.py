@@ -10,7 +10,7 @@ files half as old are sent anew (store.py), and are checked once more before a m
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping
 from typing import Any
 
 from lora_tui import clock
@@ -159,16 +159,16 @@ def discard_if_deleted(
     return True
 
 
-def remove_orphans(harvester: Harvester, queue: Sequence[Mapping[str, Any]]) -> None:
+def remove_orphans(harvester: Harvester) -> None:
     """Remove the objects and receipts of jobs that this machine began and nobody will harvest.
 
-    `queue` is all waiting jobs of the backend. Undecided cases stay until the next cycle. Raises
-    AuthenticationError.
+    Undecided cases stay until the next cycle. Raises the error family.
     """
     receipts = Receipts.all_in(harvester.spool_dir, harvester.holder)
     if not receipts:
         return
-    queued = {artifact_id_of(str(job["id"])): job for job in queue}
+    waiting = harvester.rest.waiting_jobs()
+    queued = {artifact_id_of(str(job["id"])): job for job in waiting}
     states = {job.job_id: job.state for job in harvester.ledger.jobs()}
     for found in receipts:
         job = queued.get(found.artifact_id)

@@ -190,6 +190,27 @@ TABLES: Final[Mapping[str, Table]] = {
             ),
             Column("holder", required=True),
             Column("expires_at", "timestamptz", required=True),
+            _moment("begun_at"),
+            key="job_id",
+            added=True,
+        ),
+        _table(
+            "harvest_attempts",
+            Column(
+                "job_id", "uuid", required=True, references="training_jobs", on_delete="CASCADE"
+            ),
+            Column("external_job_id", required=True),
+            Column("attempts", "integer", required=True, default=0),
+            Column("deaths", "integer", required=True, default=0),
+            _moment("next_at"),
+            Column("dead", "boolean", required=True, default=0),
+            Column("reason"),
+            Column("details"),
+            Column("remedy"),
+            _moment("first_seen", now=True),
+            _moment("warned_at"),
+            _moment("finished_at"),
+            Column("finished_by"),
             key="job_id",
             added=True,
         ),
@@ -251,6 +272,8 @@ CREATE INDEX model_artifacts_dataset ON model_artifacts (dataset_id);
 CREATE INDEX training_jobs_dataset ON training_jobs (dataset_id);
 CREATE INDEX model_artifacts_parent ON model_artifacts (parent_model_id);
 CREATE INDEX cost_records_job ON cost_records (job_id);
+CREATE INDEX training_jobs_queue ON training_jobs (completed_at, id)
+    WHERE status = 'completed' AND artifact_id IS NULL AND external_job_id IS NOT NULL;
 """
 
 
