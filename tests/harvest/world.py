@@ -17,9 +17,9 @@ from lora_tui.config.paths import Paths
 from lora_tui.config.table import Profile
 from lora_tui.harvest.events import Event, JobFailed, as_json, describe
 from lora_tui.harvest.harvester import Harvester, connect
-from lora_tui.harvest.job_pool import CycleResult
 from lora_tui.harvest.ledger import Ledger, ledger_path
 from lora_tui.harvest.loop import run_cycle
+from lora_tui.harvest.outcome import CycleResult
 from lora_tui.sandbox import Sandbox
 from lora_tui.secret import Secret
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Callable, Iterable
-from contextlib import ExitStack, closing
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -17,13 +17,14 @@ from lora_tui.alerts.sender import HARVEST, sends
 from lora_tui.commands.context import Context, similar
 from lora_tui.commands.prose import label_lines
 from lora_tui.commands.style import width_of
-from lora_tui.errors import NotFoundError, PartlyFailedError, UsageError
+from lora_tui.errors import LoraTuiError, NotFoundError, PartlyFailedError, UsageError
 from lora_tui.gateway.harvest_queue import failed_jobs
 from lora_tui.harvest.events import Event, as_json, describe
-from lora_tui.harvest.harvester import connect
+from lora_tui.harvest.harvester import connect, open_queue
 from lora_tui.harvest.ledger import Ledger, ledger_path
 from lora_tui.harvest.ledger_schema import JobState, State
 from lora_tui.harvest.loop import run_forever, run_once
+from lora_tui.harvest.queue import Queue
 from lora_tui.harvest.state_use import using_state
 from lora_tui.json_values import json_text
 
@@ -111,8 +112,11 @@ def _health_file(path: Path) -> HealthFile:
 
 
 def status(context: Context) -> None:
-    """Print the finished jobs whose results this machine imports, by state, with reasons."""
-    with _ledger(context) as ledger:
+    """Print the finished jobs whose results are imported, by state, with reasons.
+
+    Those of all machines where the project keeps the queue, else of this one.
+    """
+    with _ledger(context) as ledger, _queue(context, ledger):
         jobs = ledger.jobs()
     if context.json:
         context.print_data(
@@ -126,9 +130,7 @@ def status(context: Context) -> None:
             for job in found:
                 context.out.writelines(f"{line}\n" for line in _job_lines(job, width_of(context)))
     if not jobs:
-        context.say(
-            "No finished job was seen on this machine yet. Run `lora-tui --harvest --once`."
-        )
+        context.say("No finished job was seen yet. Run `lora-tui --harvest --once`.")
 
 
 def retry(context: Context) -> None:
@@ -136,10 +138,11 @@ def retry(context: Context) -> None:
     arguments = context.arguments
     if bool(arguments.job) == bool(arguments.all):
         raise UsageError("Name a job, or use --all", remedy="see `lora-tui harvest status`")
-    with _ledger(context) as ledger:
+    with _ledger(context) as ledger, _queue(context, ledger) as queue:
         failed = [job for job in ledger.jobs() if job.state in (State.FAILED, State.DEAD)]
         chosen = failed if arguments.all else [_find_job(failed, name) for name in arguments.job]
-        count = ledger.retry(job.job_id for job in chosen)
+        ids = [job.job_id for job in chosen]
+        count = ledger.retry(ids) if queue is None else queue.retry(ids)
     if context.json:
         context.print_data({"retried": [job.job_id for job in chosen]})
         return
@@ -169,6 +172,21 @@ def _printer(context: Context) -> Callable[[Event], None]:
 
 def _ledger(context: Context) -> closing[Ledger]:
     return closing(Ledger(ledger_path(context.profile)))
+
+
+@contextmanager
+def _queue(context: Context, ledger: Ledger) -> Iterator[Queue | None]:
+    """The project's queue, copied into the ledger; None where it can't be asked."""
+    if context.arguments.offline:
+        yield None
+        return
+    with open_queue(context.profile, ledger) as queue:
+        try:
+            if queue is not None:
+                queue.refresh()
+        except LoraTuiError as error:
+            context.say(f"Shown as this machine knew it last: {error}.")
+        yield queue
 
 
 def _find_job(jobs: list[JobState], name: str) -> JobState:
@@ -205,7 +223,7 @@ def _job_lines(job: JobState, width: int | None) -> list[str]:
     match job.state:
         case State.RUNNING:
             stored = sum(file.stored for file in job.files)
-            parts.append(f"{stored} files stored")
+            parts.append(f"{stored} files stored" if job.files else f"by {_place(job.holder)}")
             parts += [
                 f"{file.name} {formats.size(file.done)} of {formats.size(file.total)}"
                 for file in job.files
@@ -225,6 +243,11 @@ def _job_lines(job: JobState, width: int | None) -> list[str]:
     return label_lines(start, "  ".join(parts), width, start=len(start) + 1)
 
 
+def _place(holder: str) -> str:
+    """The machine and process of a harvester, from its identity."""
+    return "/".join(holder.split("/")[:2]) or "another harvester"
+
+
 def _next_try_text(job: JobState) -> str:
     seconds = (job.next_try - clock.now()).total_seconds() if job.next_try else 0.0
     return f"in {formats.duration(seconds)}" if seconds > 0 else "in the next cycle"
@@ -236,6 +259,7 @@ def _as_json(job: JobState) -> dict[str, Any]:
         "external_job_id": job.external_job_id,
         "name": job.name,
         "completed_at": clock.timestamp_text(job.completed_at) if job.completed_at else None,
+        "holder": job.holder or None,
         "attempts": job.attempts,
         "next_try": clock.timestamp_text(job.next_try) if job.next_try else None,
         "reason": job.reason,

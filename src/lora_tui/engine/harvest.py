@@ -13,7 +13,7 @@ from lora_tui.engine.server import log_unexpected
 from lora_tui.engine.unexpected_errors import unexpected
 from lora_tui.errors import LoraTuiError
 from lora_tui.harvest.events import Event
-from lora_tui.harvest.harvester import Harvester, connect
+from lora_tui.harvest.harvester import Harvester, connect, open_queue
 from lora_tui.harvest.ledger import Ledger, ledger_path
 from lora_tui.harvest.loop import run_forever
 from lora_tui.harvest.state_use import using_state
@@ -103,9 +103,15 @@ class BackgroundHarvest:
             self._wake.set()
 
     def retry(self, job_ids: Iterable[str]) -> None:
-        """Retry failed jobs, at once if it runs. Raises DiskError."""
-        with closing(Ledger(ledger_path(self._profile))) as ledger:
-            ledger.retry(job_ids)
+        """Retry failed jobs, at once if it runs. Raises the error family."""
+        with (
+            closing(Ledger(ledger_path(self._profile))) as ledger,
+            open_queue(self._profile, ledger) as queue,
+        ):
+            if queue is None:
+                ledger.retry(job_ids)
+            else:
+                queue.retry(list(job_ids))
         self._wake.set()
 
     def _tell_state(

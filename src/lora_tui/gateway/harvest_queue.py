@@ -191,7 +191,7 @@ class HarvestQueue:
         return self._rest.call(name, parameters, what)
 
 
-def failed_jobs(rest: Rest, since: datetime) -> list[Row]:
+def failed_jobs(rest: Rest, since: datetime) -> Sequence[Row]:
     """Jobs of all users whose training has failed since a time, the oldest first; at most a page.
 
     Raises the error family.

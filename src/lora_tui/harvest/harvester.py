@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -53,16 +54,14 @@ class Harvester:
     queue: Queue = field(init=False)
     """The jobs that wait, and what is recorded of them."""
 
-    def __post_init__(self) -> None:
-        queue = Queue(self.rest, self.ledger, self.holder, self.lease_seconds)
-        object.__setattr__(self, "queue", queue)
-
     s3: S3Uploads | None = None
     """The bucket's multipart uploads, where S3 keys are configured."""
     sender: Sender = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "sender", Sender(self.storage, self.s3))
+        queue = Queue(self.rest, self.ledger, self.holder, self.lease_seconds)
+        object.__setattr__(self, "queue", queue)
 
     def close(self) -> None:
         """Close the connections."""
@@ -136,6 +135,16 @@ def spool_directory(profile: Profile) -> Path:
             instead="set LORA_TUI_HOME to another directory",
         ) from error
     return spool_dir
+
+
+@contextmanager
+def open_queue(profile: Profile, ledger: Ledger) -> Iterator[Queue | None]:
+    """The queue for a look at it, not for a harvest; None without the service role key."""
+    if not profile.service_key:
+        yield None
+        return
+    with Gateway.for_service(profile.url, profile.service_key) as gateway:
+        yield Queue(gateway.rest, ledger, "", LEASE_SECONDS)
 
 
 def connect(profile: Profile) -> Harvester:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
@@ -23,8 +22,6 @@ from lora_tui.harvest.events import (
     Event,
     FileStored,
     JobFailed,
-    JobHarvested,
-    JobStarted,
     TransferSlow,
     UploadVerified,
 )
@@ -35,7 +32,7 @@ from lora_tui.harvest.failures import (
 )
 from lora_tui.harvest.harvester import Harvester
 from lora_tui.harvest.job import StoppedError, harvest_job, plan_job
-from lora_tui.harvest.job_failure import report_failure
+from lora_tui.harvest.outcome import CycleResult, record_event, report_failure
 from lora_tui.harvest.schedule import SOON, Pace, seconds_left, should_yield, sort_by_urgency
 from lora_tui.harvest.store import HeldElsewhereError
 from lora_tui.json_values import Row
@@ -60,20 +57,6 @@ _MOST_CLAIMED: Final = 100
 """Jobs of a claim."""
 _STOP_SECONDS: Final = 60.0
 """After a stop, a file that needs more seconds is not finished."""
-
-
-@dataclass(frozen=True)
-class CycleResult:
-    """The counts of a cycle, jobs that joined it included."""
-
-    harvested: int = 0
-    failed: int = 0
-    elsewhere: int = 0
-    """Jobs that another harvester works on, or has finished."""
-    left: int = 0
-    """Jobs not tried."""
-    removals_failed: int = 0
-    """Deleted models whose files could not be removed."""
 
 
 class JobPool:
@@ -490,18 +473,12 @@ class JobPool:
             self._failed.add(str(job["id"]))
 
     def _record(self, event: Event) -> None:
-        ledger = self._harvester.ledger
+        record_event(self._harvester, event)
         match event:
-            case JobStarted(dry_run=False):
-                ledger.started(event.job_id, event.name, self._harvester.holder)
             case UploadVerified(whole=True):
                 self._not_asked.add(event.job_id)
             case FileStored():
                 self._accepted = self._accepted or event.job_id not in self._not_asked
-                ledger.stored(event.job_id, event.file, event.size)
-                self._harvester.beat()
-            case JobHarvested():
-                ledger.done(event.job_id, event.name, event.artifact_id, event.stars)
 
     def _report_failure(self, job: Row, error: Exception) -> JobFailed:
         return report_failure(self._harvester, job, error, self.emit, dry_run=self._dry_run)

@@ -24,6 +24,8 @@ from lora_tui.text import terminal_safe
 
 _DONE_KEPT: Final = timedelta(days=14)
 _MOST_DEATHS: Final = 3
+_COPY_AGE: Final = timedelta(seconds=90)
+"""How old a copy of the project's leases may be: they are renewed, and copied every minute."""
 _QueueRow = tuple[str, str, str | None, str, str]
 _INSERT: Final = (
     "INSERT INTO jobs (job_id, external_job_id, completed_at, updated_at, first_seen)"
@@ -407,7 +409,8 @@ class Ledger(LedgerFile):
     def _is_at_work(self, row: sqlite3.Row) -> bool:
         """Whether the harvester of a running job lives; one of another machine has a lease."""
         until = clock.parse_timestamp(row["lease_until"])
-        return self._is_alive(row["holder"]) if until is None else clock.now() < until
+        leased = until is not None and clock.now() < until + _COPY_AGE
+        return leased or self._is_alive(row["holder"])
 
     def _is_alive(self, holder: str) -> bool:
         return is_alive(holder, presence_directory(self.path))

@@ -20,7 +20,8 @@ from lora_tui.errors import AuthenticationError, LoraTuiError, UsageError
 from lora_tui.gateway.retry import RETRY
 from lora_tui.harvest.events import CycleFinished, CycleStarted, Event, ResultExpiring
 from lora_tui.harvest.harvester import Harvester
-from lora_tui.harvest.job_pool import CycleResult, Emit, JobPool
+from lora_tui.harvest.job_pool import Emit, JobPool
+from lora_tui.harvest.outcome import CycleResult
 from lora_tui.harvest.publish import remove_orphans
 from lora_tui.harvest.queue import Start
 from lora_tui.harvest.removal import remove_deleted
@@ -224,6 +225,7 @@ def watching_queue(harvester: Harvester, pool: JobPool) -> AbstractContextManage
                 read = now
                 if harvester.queue.shared:
                     pool.take_more()
+                    harvester.queue.refresh()
                 else:
                     pool.add_jobs(harvester.queue.new_jobs())
             if now - warned >= WARN_SECONDS:

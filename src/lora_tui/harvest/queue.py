@@ -260,12 +260,17 @@ class Queue:
         return self._read_status(dry_run=False) is not None
 
     def retry(self, job_ids: Sequence[str]) -> int:
-        """Let failed and dead jobs be tried at once; how many there were. Raises the error family.
+        """Let failed and dead jobs be tried at once; how many there were.
 
-        Raises UnreachableError where the queue is shared and the project can't be reached.
+        Raises the error family where the queue is shared, and the project can't be reached.
         """
         chosen = list(job_ids)
-        shared = repeat(lambda: self._remote.retry(chosen)) if chosen else None
+        shared = None
+        try:
+            shared = self._remote.retry(chosen) if chosen else None
+        except LoraTuiError:
+            if self._ledger.is_taken_over():
+                raise
         here = self._ledger.retry(chosen)
         return here if shared is None else len(shared)
 

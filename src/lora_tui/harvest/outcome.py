@@ -1,21 +1,56 @@
-"""Reports the failed attempt of a job: what is recorded of it, and its events."""
+"""What becomes of a job and of a cycle: counted, recorded, and reported as events."""
 
 from __future__ import annotations
 
 import traceback
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from lora_tui import clock
 from lora_tui.errors import LoraTuiError, unexpected_error
 from lora_tui.files import disk_error
 from lora_tui.gateway.gpu import ResultGoneError
-from lora_tui.harvest.events import Event, JobFailed, ResultLost
+from lora_tui.harvest.events import (
+    Event,
+    FileStored,
+    JobFailed,
+    JobHarvested,
+    JobStarted,
+    ResultLost,
+)
 from lora_tui.harvest.failures import is_permanent
 from lora_tui.harvest.harvester import Harvester
 from lora_tui.harvest.queue import Recorded
 from lora_tui.json_values import Row
 from lora_tui.text import terminal_safe
+
+
+@dataclass(frozen=True)
+class CycleResult:
+    """The counts of a cycle, jobs that joined it included."""
+
+    harvested: int = 0
+    failed: int = 0
+    elsewhere: int = 0
+    """Jobs that another harvester works on, or has finished."""
+    left: int = 0
+    """Jobs not tried."""
+    removals_failed: int = 0
+    """Deleted models whose files could not be removed."""
+
+
+def record_event(harvester: Harvester, event: Event) -> None:
+    """Record the progress of a job in this machine's ledger."""
+    ledger = harvester.ledger
+    match event:
+        case JobStarted(dry_run=False):
+            ledger.started(event.job_id, event.name, harvester.holder)
+        case FileStored():
+            ledger.stored(event.job_id, event.file, event.size)
+            harvester.beat()
+        case JobHarvested():
+            ledger.done(event.job_id, event.name, event.artifact_id, event.stars)
 
 
 def report_failure(
