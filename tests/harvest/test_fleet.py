@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from lora_tui.harvest.events import Event, JobFailed, JobHarvested, ResultExpiring, ResultLost
+from lora_tui.harvest.events import Event, JobFailed, JobHarvested, ResultLost
 from lora_tui.harvest.harvester import Harvester
 from lora_tui.harvest.ledger_schema import JobState, State
 from lora_tui.sandbox.postgrest import harvest_queue, rest
@@ -88,18 +88,6 @@ def test_a_job_that_failed_on_one_machine_waits_on_all_and_is_retried_from_any(
     assert second.queue.retry([job]) == 1
     assert pair.run(first)[0].harvested == 1
     pair.check_complete()
-
-
-def test_a_result_that_expires_is_reported_by_one_machine(world: World) -> None:
-    job = world.jobs()[0]["id"]
-    world.sandbox.faults(path="/v2", fail_next=-1)
-    moment = world.sandbox.now if hasattr(world.sandbox, "now") else None
-    assert moment is None or moment
-    for name in ("a", "b"):
-        _, events = world.run(machine(world, name), limit=1)
-        assert len(of(ResultExpiring, events)) <= 1
-    warned = world.rows(f"harvest_attempts?select=warned_at&job_id=eq.{job}")
-    assert len(warned) <= 1
 
 
 def test_a_stop_gives_back_what_was_claimed_and_not_begun(world: World) -> None:

@@ -174,6 +174,7 @@ def test_what_the_worker_drops_next_comes_first_and_a_warning_is_given_once(
         jobs[2]["id"]: 300,
         jobs[3]["id"]: 480,
     }
+    world.home = world.home / "another machine"
     _, events = world.run()
     assert not any(isinstance(event, ResultExpiring) for event in events)
 
