@@ -6,7 +6,7 @@ its verdict is based on: a foreign row, the rows that the service role sees, or 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 from itertools import islice
 from typing import Final
@@ -31,6 +31,7 @@ _PUBLIC: Final = "anybody can read rows with the public key, without signing in"
 _MOST_JOBS: Final = 25
 _MOST_FILES: Final = 3
 _NO_ID: Final = "00000000-0000-0000-0000-000000000000"
+_LEASE: Final = {"p_job_id": _NO_ID, "p_holder": "lora-tui doctor", "p_seconds": 1}
 
 
 def check_without_session(public: ProjectView) -> Iterator[Finding]:
@@ -44,9 +45,12 @@ def check_rls(
     user: ProjectView, public: ProjectView, service: ProjectView | None, user_id: str
 ) -> Iterator[Finding]:
     """Check the migration, the privacy of the tables, and the storage policy for downloads."""
-    migrated = _is_migrated(user)
-    if migrated:
+    migrated = _has_function(user, "renew_harvest_lease", _LEASE)
+    if migrated and _has_function(user, "harvest_status", {"p_limit": 1}):
         yield ok("migration", "it is applied")
+    elif migrated:
+        reason = "the one that was applied is an older one: harvesters share no queue"
+        yield warning("migration", reason, SCHEMA_REMEDY)
     else:
         yield warning("migration", "it is not applied", SCHEMA_REMEDY)
     for table in OPEN_TABLES:
@@ -62,10 +66,10 @@ def check_rls(
     )
 
 
-def _is_migrated(user: ProjectView) -> bool:
-    """Return whether the lease function of our migration exists; users are denied to call it."""
+def _has_function(user: ProjectView, name: str, parameters: Mapping[str, object]) -> bool:
+    """Return whether a function of our migration exists; users are denied to call it."""
     try:
-        return user.rest.renew_lease(_NO_ID, "lora-tui doctor", 1) is not None
+        return user.rest.call(name, parameters, "ask for the migration") is not None
     except DeniedError:
         return True
     except LoraTuiError:
