@@ -104,6 +104,17 @@ def test_a_stop_gives_back_what_was_claimed_and_not_begun(world: World) -> None:
     assert world.run(machine(world, "b"))[0].harvested == 3
 
 
+def test_a_copy_of_an_earlier_moment_is_replaced_by_the_next_one(pair: World) -> None:
+    harvester = machine(pair, "a")
+    [job] = [row["id"] for row in pair.jobs()[:1]]
+    assert harvester.rest.claim_lease(job, harvester.holder, 600)
+    harvester.queue.refresh()
+    assert states(harvester)[job].state is State.RUNNING
+    assert harvester.rest.release_lease(job, harvester.holder)
+    harvester.queue.refresh()
+    assert states(harvester)[job].state is State.WAITING
+
+
 def test_what_a_machine_knew_before_the_migration_is_taken_over_once(
     pair: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

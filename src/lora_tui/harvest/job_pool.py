@@ -224,9 +224,10 @@ class JobPool:
         finally:
             with self._lock:
                 self._taking, self._exhausted = False, not jobs
-                self._queue += jobs
-                self._sort()
-                self._start_threads()
+                if not self._closed:  # else they are released at once
+                    self._queue += jobs
+                    self._sort()
+                    self._start_threads()
                 self._changed.notify_all()
 
     def yield_to_urgent(self) -> None:

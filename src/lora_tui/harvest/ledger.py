@@ -247,7 +247,9 @@ class Ledger(LedgerFile):
             ours = {
                 row["job_id"]
                 for row in db.execute(
-                    "SELECT job_id FROM jobs WHERE state = 'running' AND holder = ?", (holder,)
+                    "SELECT job_id FROM jobs WHERE state = 'running' AND holder = ?"
+                    " AND lease_until IS NULL",  # else a copy of an earlier moment
+                    (holder,),
                 )
             }
             seen = {

@@ -124,9 +124,11 @@ class Queue:
     @contextmanager
     def working(self) -> Iterator[None]:
         """Keep what is claimed while the block runs; then release the jobs not begun."""
-        with self._claims.kept():
-            yield
-        self._known.clear()
+        try:
+            with self._claims.kept():
+                yield
+        finally:
+            self._known.clear()
 
     def take(self, number: int) -> list[Row]:
         """Claim up to `number` due jobs, the most urgent first. Raises the error family."""
