@@ -73,7 +73,7 @@ def test_retry_says_what_it_does_not_know(lora_tui: Any) -> None:
 
 
 def test_status_works_before_the_first_harvest(lora_tui: Any) -> None:
-    code, out, err = lora_tui("harvest", "status")
+    code, out, err = lora_tui("harvest", "status", "--offline")
     assert (code, out) == (0, "")
     assert "--harvest --once" in err
 
