@@ -11,7 +11,9 @@ import pytest
 
 from lora_tui.cache.transfer_queue import transfers_of
 from lora_tui.errors import AuthenticationError, LoraTuiError, NotFoundError
+from lora_tui.transfers.kept_connections import KeptConnections
 from lora_tui.transfers.links import Links
+from lora_tui.transfers.remote_file import ConnectionScaling
 from tests.transfers.file_server import FileServer, World
 from tests.waiting import until
 
@@ -164,3 +166,27 @@ def test_a_refused_link_and_one_that_is_about_to_expire_are_replaced() -> None:
     signer.answers = {"b": "newer b"}
     links.request("b", lambda: [])
     assert links.get("b") == "newer b"
+
+
+def test_connections_that_a_large_file_will_probably_use_are_made_ahead() -> None:
+    scaling = ConnectionScaling(8)
+    scaling.observe(0.0, 0, 500_000_000, 0)
+    scaling.observe(0.1, 1_000_000, 499_000_000, 1)
+    assert not scaling.expects_more
+    assert scaling.observe(0.2, 2_000_000, 498_000_000, 1) == 1
+    assert scaling.expects_more
+
+
+def test_a_connection_that_was_made_ahead_is_used_and_the_rest_is_closed(
+    server: FileServer,
+) -> None:
+    kept = KeptConnections(stall_seconds=5)
+    kept.open_ahead(f"http://127.0.0.1:{server.port}", 2)
+    until(lambda: server.connections == 2)
+    until(lambda: kept.count == 2)
+    connection = kept.take()
+    with connection.request(server.sign(), 0, None, None) as response:
+        assert response.has_length
+    kept.close()
+    assert kept.count == 0
+    assert server.connections == 2

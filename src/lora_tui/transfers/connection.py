@@ -175,7 +175,10 @@ class RangeConnection:
     def is_reusable(self) -> bool:
         """Whether the next request needs no new connection."""
         connection = self._connection
-        return connection is not None and connection.is_quiet and not self._aborted
+        if connection is None or not connection.is_open or self._aborted:
+            return False
+        # before the first response, TLS itself may have sent something
+        return self._response is None or connection.is_quiet
 
     def open(self, url: str) -> None:
         """Connect to the host of `url`, if it is not connected. Raises UnreachableError."""

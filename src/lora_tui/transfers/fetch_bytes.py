@@ -180,6 +180,7 @@ class _Fetch:
         self._options = options
         self._source = RemoteFile(part, options.sign, expected_size, options.connections)
         self._digest = IncrementalDigest(part.descriptor)
+        self._opened_ahead = False
         self._retries = 0
         self._changes = 0
         self._told_at = time.monotonic()
@@ -288,6 +289,9 @@ class _Fetch:
         limit = self._options.limit
         if limit is not None and limit.bytes_a_second < _SLOW_LIMIT:
             allowed = 1
+        elif self._source.scaling.expects_more and not self._opened_ahead:
+            self._opened_ahead = True
+            readers.open_ahead(self._options.connections - len(readers))
         while len(readers) < allowed and readers.start():
             pass
         readers.limit_to(allowed)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final
 
+from lora_tui.errors import UnreachableError
 from lora_tui.transfers.connection import RangeConnection
 
 _IDLE_SECONDS: Final = 15.0
@@ -22,6 +24,13 @@ class KeptConnections:
         self._stall_seconds, self._now = stall_seconds, now
         self._lock = threading.Lock()
         self._idle: list[tuple[float, RangeConnection]] = []
+        self._closings = 0
+
+    @property
+    def count(self) -> int:
+        """How many are idle."""
+        with self._lock:
+            return len(self._idle)
 
     def take(self) -> RangeConnection:
         """The connection that was used last, or a new one that is not connected yet."""
@@ -47,9 +56,31 @@ class KeptConnections:
                 dropped.append(connection)
         _close(dropped)
 
+    def open_ahead(self, url: str, count: int) -> None:
+        """Have connections to the host of `url` made, so that `take` gives them; returns at once.
+
+        Idle ones count.
+        """
+        with self._lock:
+            missing = min(count, _MOST_IDLE) - len(self._idle)
+            since = self._closings
+        for _ in range(missing):
+            threading.Thread(
+                target=self._open, args=(url, since), name="connect", daemon=True
+            ).start()
+
+    def _open(self, url: str, since: int) -> None:
+        connection = RangeConnection(stall_seconds=self._stall_seconds)
+        with suppress(UnreachableError):  # who takes no connection makes one, and says why not
+            connection.open(url)
+            self.give_back(connection)
+        if since != self._closings:
+            self.close()  # nobody needs it any more
+
     def close(self) -> None:
         """Close the idle connections."""
         with self._lock:
+            self._closings += 1
             idle, self._idle = self._idle, []
         _close([connection for _, connection in idle])
 

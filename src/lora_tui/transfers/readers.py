@@ -84,6 +84,11 @@ class Readers:
         reader.thread.start()
         return True
 
+    def open_ahead(self, count: int) -> None:
+        """Have connections made for more readers, which may be started soon."""
+        if self._host:
+            self._connections.open_ahead(self._host, count)
+
     def limit_to(self, count: int) -> None:
         """Dismiss all but `count`; first those that wait for their first byte."""
         ranked = sorted(self._readers, key=lambda reader: (reader.leave, reader.response is None))

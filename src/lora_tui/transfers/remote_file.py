@@ -24,6 +24,7 @@ MOST_BYTES: Final = 5 << 30
 _LINK_IS_NEW_SECONDS: Final = 5.0
 """A link that is refused within this time has not expired."""
 
+_GLANCE_SECONDS: Final = 0.05
 _LISTEN_SECONDS: Final = 0.15
 STEADY_SECONDS: Final = 3.0
 WORTHWHILE_SECONDS: Final = 1.0
@@ -163,6 +164,8 @@ class ConnectionScaling:
     def __init__(self, most: int) -> None:
         self._most = most
         self.allowed = 1
+        self.expects_more = False
+        """Whether more than one will probably be tried soon."""
         self._rate_of_one = 0.0
         self._settled = most <= 1
         self._kept = False
@@ -216,12 +219,14 @@ class ConnectionScaling:
     def _watch_one(self, now: float, done: int, missing: int) -> None:
         self._seen.append((now, done))
         elapsed, rate = self._measure()
+        seconds = max(WORTHWHILE_SECONDS, _WORTHWHILE_WAITS * self._wait)
+        slow = rate < _FAST and missing > rate * seconds
+        self.expects_more = slow and elapsed >= _GLANCE_SECONDS
         if elapsed < _LISTEN_SECONDS or (elapsed < STEADY_SECONDS and self._is_rising()):
             return
         self._seen.clear()
         self._seen.append((now, done))
-        seconds = max(WORTHWHILE_SECONDS, _WORTHWHILE_WAITS * self._wait)
-        if rate < _FAST and missing > rate * seconds:
+        if slow:
             self._rate_of_one = rate
             self.allowed = self._most
             self._all_after = None
