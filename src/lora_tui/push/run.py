@@ -30,7 +30,7 @@ from lora_tui.processes import new_identity
 from lora_tui.push.existing import METRICS
 from lora_tui.push.identity import major
 from lora_tui.push.plan import Plan
-from lora_tui.push.send import send_file, write_points
+from lora_tui.push.send import send_files, write_points
 from lora_tui.push.update import update_model
 from lora_tui.text import terminal_safe
 
@@ -119,11 +119,8 @@ def _push(
     stored: list[StoredFile] = []
     if artifact is None:
         sender = Sender(gateway.storage, gateway.s3)
-        for file in plan.adapter.files:
-            check()
-            path = identity.path(file.name)
-            stored.append(send_file(sender, file, path, receipts, spool_dir))
-            on_file(stored[-1])
+        files = [(file, identity.path(file.name)) for file in plan.adapter.files]
+        stored = send_files(sender, files, receipts, spool_dir, check=check, on_file=on_file)
         check()
         _write_job(rest, plan.job, new=plan.new_job)
         ours = write_points(rest, plan.job, plan.points)

@@ -27,7 +27,7 @@ from lora_tui.push.directory import LocalFile, training_settings
 from lora_tui.push.existing import METRICS, recorded_sha256
 from lora_tui.push.job_rows import run_columns
 from lora_tui.push.plan import Plan
-from lora_tui.push.send import send_file, write_points
+from lora_tui.push.send import send_files, write_points
 
 _DIGITS_OF_CHECKSUM: Final = 12
 
@@ -55,17 +55,19 @@ def update_model(
     receipts = Receipts(receipts_dir, place.artifact_id, holder, Owner.of(place))
     there = {found.path: found.size for found in gateway.storage.list(place.folder)}
     sender = Sender(gateway.storage, gateway.s3)
-    stored: list[StoredFile] = []
+    kept: dict[str, StoredFile] = {}
+    changed_files = []
     for file in plan.adapter.files:
-        check()
         path = str(mapping(artifact.get("artifacts")).get(file.name))
         same = recorded_sha256(artifact, file.name) == file.sha256
         if same and there.get(path, -1) in (None, file.size):
-            stored.append(StoredFile(file.name, path, file.size, file.sha256, sent=False))
+            kept[file.name] = StoredFile(file.name, path, file.size, file.sha256, sent=False)
+            on_file(kept[file.name])
         else:
-            path = f"{place.folder}/{_versioned(file)}"
-            stored.append(send_file(sender, file, path, receipts, spool_dir))
-        on_file(stored[-1])
+            changed_files.append((file, f"{place.folder}/{_versioned(file)}"))
+    sent = send_files(sender, changed_files, receipts, spool_dir, check=check, on_file=on_file)
+    by_name = kept | {file.name: file for file in sent}
+    stored = [by_name[file.name] for file in plan.adapter.files]
     check()
     check_stored(gateway.storage, place, stored)
     job, values = _changed_job(gateway, plan), dict[str, Any]()
