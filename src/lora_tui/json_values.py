@@ -125,7 +125,7 @@ def number(value: object) -> float | None:
     """A finite number from a JSON number or a numeric string; None from anything else."""
     if type(value) is float:  # nearly all of them
         return value if math.isfinite(value) else None
-    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+    if value is None or isinstance(value, bool) or not isinstance(value, (int, float, str)):
         return None
     try:
         result = float(value)
@@ -142,7 +142,7 @@ def measured(value: object) -> float | None:
     """
     if type(value) is float:  # nearly all of them
         return value
-    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+    if value is None or isinstance(value, bool) or not isinstance(value, (int, float, str)):
         return None
     try:
         return float(value)
