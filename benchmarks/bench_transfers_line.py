@@ -251,7 +251,16 @@ def curl_list(case: Case):
 
     target = case.directory / "curl"
     options: list[object] = [
-        *("curl", "-s", "--fail", "--create-dirs", "--parallel", "--parallel-max", "8"),
+        *(
+            "curl",
+            "-sS",
+            "--no-progress-meter",
+            "--fail",
+            "--create-dirs",
+            "--parallel",
+            "--parallel-max",
+            "8",
+        ),
         *("--cacert", f"{case.directory}/ca.pem"),
     ]
     for name in case.names:

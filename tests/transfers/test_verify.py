@@ -172,9 +172,9 @@ def test_the_edge_cases_of_json(content: bytes, sound: bool) -> None:
 @pytest.mark.parametrize(
     "content",
     [
-        b"[" + b"1," * 1_000_000 + b"1]",
-        b"[" + b"[]," * 1_000_000 + b"1]",
-        b"{" + b'"a":{"b":1},' * 200_000 + b'"a":1}',
+        b"[" + b"1," * 400_000 + b"1]",
+        b"[" + b"[]," * 100_000 + b"1]",
+        b"{" + b"".join(b'"%d":{"b":1},' % number for number in range(50_000)) + b'"a":1}',
         b'["' + b"x" * 3_000_000 + b'"]',
         b"[" * 3_000_000,
     ],
