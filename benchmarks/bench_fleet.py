@@ -2,18 +2,15 @@
 
 Each harvester is a process with a session of its own, and makes the queries that the program makes,
 one transaction each as PostgREST does; bytes are not moved. The peer is the way of projects with
-only a lease for each job: every harvester lists all of the queue and claims its jobs one by one.
-Both empty a queue of `--jobs` jobs in turn: ours, peer, ours. PostgreSQL is a server of its own on
-the same processors as the harvesters, and does not wait for the disk (fsync off), which would be a
-measurement of this machine's. Time in it is that of pg_stat_statements: execution, nested
-statements included in those that call them.
+only a lease for each job: every harvester has listed all of the queue, and claims its jobs one by
+one. Both start on a queue of `--jobs` jobs and go on for `--seconds`, in turn: ours, peer, ours.
+PostgreSQL is a server of its own on the same processors as the harvesters, and does not wait for
+the disk (fsync off), which would be a measurement of this machine's. Time in it is that of
+pg_stat_statements: execution, nested statements included in those that call them.
 
 Then harvesters are killed and suspended. Every change of a lease is recorded by a trigger, so that
 two living leases on a job, or a lease that was taken from a living holder, would be seen. The
 benchmark fails where a job has not exactly one model and one notification.
-
-Of 2,000 jobs it takes two minutes on a quiet machine; docs/harvest.md has the table of
-`--jobs 5000`.
 """
 
 from __future__ import annotations
@@ -59,27 +56,32 @@ SETTINGS = (
     "shared_preload_libraries=pg_stat_statements",
     "pg_stat_statements.track=top",
 )
-_QUEUE = "query ~ '(harvest_|training_jobs as job|order by id)'"
-"""The statements that find, claim and give back jobs; the others are the same for both ways."""
+_LIST = "query ~ '(training_jobs as job|order by id)'"
+"""The statements that list the queue."""
+_CLAIM = "query ~ 'harvest_'"
+"""Those that claim jobs and give them back; all others are the same for both ways."""
 
 
 @dataclass(frozen=True)
-class Emptied:
-    """What it took to harvest all jobs of a queue."""
+class Round:
+    """What a fleet has done in a few seconds."""
 
     claims_a_second: float
-    """Jobs claimed a second, from the start to the last model."""
+    """Jobs claimed, and made into models, a second."""
     empty: float
     """Claims that came up empty, of 100."""
-    queue: float
-    """Milliseconds of the database a job, in statements of the queue."""
+    claiming: float
+    """Milliseconds of the database a job, to claim it and give it back."""
     whole: float
-    """Milliseconds of the database a job, all statements."""
+    """Milliseconds of the database a job, all but the list."""
+    listing: float
+    """Milliseconds of the database for each harvester, to list the queue once."""
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--jobs", type=int, default=2_000)
+    parser.add_argument("--jobs", type=int, default=5_000, help="that wait")
+    parser.add_argument("--seconds", type=float, default=4.0, help="of each round")
     parser.add_argument("--harvesters", default="1,2,4,8,16")
     parser.add_argument("--rounds", type=int, default=1)
     arguments = parser.parse_args()
@@ -93,8 +95,8 @@ def main() -> None:
         fill(full, arguments.jobs)
         for count in (int(word) for word in arguments.harvesters.split(",")):
             claiming, listing = in_turn(
-                partial(emptied, full, count, "claims"),
-                partial(emptied, full, count, "list"),
+                partial(harvested, full, count, "claims", arguments.seconds),
+                partial(harvested, full, count, "list", arguments.seconds),
                 arguments.rounds,
             )
             figures += compared(count, listing, claiming)
@@ -107,14 +109,15 @@ def main() -> None:
     )
 
 
-def compared(count: int, listing: list[Emptied], claiming: list[Emptied]) -> list[Figure]:
+def compared(count: int, listing: list[Round], claiming: list[Round]) -> list[Figure]:
     """The figures of one size of the fleet."""
     who = f"{count} harvester{'s' if count > 1 else ''}"
     rows = (
         ("claims a second", "1/s", "claims_a_second"),
         ("claims that came up empty", "%", "empty"),
-        ("database, finding and claiming a job", "ms", "queue"),
+        ("database, claiming a job", "ms", "claiming"),
         ("database, all of a job", "ms", "whole"),
+        ("database, listing the queue once, each", "ms", "listing"),
     )
     return [
         figure(
@@ -128,27 +131,30 @@ def compared(count: int, listing: list[Emptied], claiming: list[Emptied]) -> lis
     ]
 
 
-def emptied(full: Database, count: int, way: str) -> Emptied:
-    """Have so many harvesters harvest all jobs of a copy of the queue."""
+def harvested(full: Database, count: int, way: str, seconds: float) -> Round:
+    """Have so many harvesters work on a copy of the queue."""
+    orders = {"way": way, "claim": CLAIM, "lease": LEASE, "poll": POLL, "seconds": seconds}
     with copied(full) as database:
         database.execute("select pg_stat_statements_reset()")
-        with fleet(database, count, way=way, claim=CLAIM, lease=LEASE, poll=POLL) as members:
-            began = start(members)
+        with fleet(database, count, **orders) as members:
+            start(members)
             found = [member.counts() for member in members]
-            seconds = time.monotonic() - began
-        jobs = sum(counts.harvested for counts in found)
-        check(database)
+        check(database, finished=False)
         [times] = database.rows(
-            f"select sum(total_exec_time) filter (where {_QUEUE}) as queue,"
-            " sum(total_exec_time) as whole from pg_stat_statements"
+            f"select coalesce(sum(total_exec_time) filter (where {_CLAIM}), 0) as claiming,"
+            f" coalesce(sum(total_exec_time) filter (where not {_LIST}), 0) as whole,"
+            f" coalesce(sum(total_exec_time) filter (where {_LIST}), 0) as listing"
+            " from pg_stat_statements"
             " where dbid = (select oid from pg_database where datname = current_database())"
             " and userid = 'service_role'::regrole"
         )
-    return Emptied(
-        jobs / seconds,
+    jobs = sum(counts.harvested for counts in found)
+    return Round(
+        jobs / max(counts.seconds for counts in found),
         100 * sum(counts.empty for counts in found) / sum(counts.asked for counts in found),
-        times["queue"] / jobs,
+        times["claiming"] / jobs,
         times["whole"] / jobs,
+        times["listing"] / count,
     )
 
 
@@ -206,9 +212,9 @@ def survived(project: Database) -> list[Figure]:
     ]
 
 
-def check(database: Database) -> None:
+def check(database: Database, *, finished: bool = True) -> None:
     """End the benchmark where something is there twice, or not at all."""
-    found = faults(database)
+    found = faults(database, finished=finished)
     if found:
         raise SystemExit(f"{database.name}: {'; '.join(found)}")
 

@@ -8,13 +8,14 @@ it prints its counts as JSON at the end.
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import subprocess
 import sys
 import time
 import uuid
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 PAGE = 1_000
@@ -41,6 +42,8 @@ class Orders(NamedTuple):
     """Seconds between two looks at a queue that has nothing for it."""
     work: float = 0.0
     """Seconds that the bytes of a job take."""
+    seconds: float = math.inf
+    """How long it claims; it makes the models of its last claim."""
     careless: bool = False
     """Writes after its lease ran out, as a process may that was suspended just before a write."""
     suspends: bool = False
@@ -61,10 +64,8 @@ class Counts:
     """Jobs that it linked to their model."""
     lost: int = 0
     """Jobs whose lease ran out before the first write."""
-    listed: int = 0
-    """Rows read to list the queue."""
-    waits: list[float] = field(default_factory=list)
-    """Seconds of each claim."""
+    seconds: float = 0.0
+    """From the start to the end."""
 
 
 class Session:
@@ -113,14 +114,18 @@ class Harvester:
         self._orders = orders
         self._session = Session(orders.psql)
         self.counts = Counts()
+        self._over = math.inf
+        self._listed = self._list() if orders.way == "list" else []
 
     def run(self) -> None:
-        """Harvest until no job waits."""
+        """Harvest until no job waits, or the time is over."""
+        began = time.monotonic()
+        self._over = began + self._orders.seconds
         harvest = self._by_claims if self._orders.way == "claims" else self._by_list
-        while True:
-            if not harvest() and not self._waiting():
-                self._session.close()
-                return
+        while time.monotonic() < self._over and (harvest() or self._waiting()):
+            pass
+        self.counts.seconds = time.monotonic() - began
+        self._session.close()
 
     def _waiting(self) -> bool:
         return self._session.rows(
@@ -134,7 +139,6 @@ class Harvester:
             "select job from public.claim_harvest_jobs"
             f"('{orders.holder}', {orders.claim}, {orders.lease})"
         )
-        counts.waits.append(time.monotonic() - began)
         counts.asked += 1
         counts.empty += not found
         if not found:
@@ -176,13 +180,12 @@ class Harvester:
 
     def _by_list(self) -> bool:
         counts = self.counts
-        jobs = self._list()
+        jobs, self._listed = self._listed or self._list(), []
         for job in jobs:
+            if time.monotonic() >= self._over:
+                break
             counts.asked += 1
-            began = time.monotonic()
-            held = self._lease(job)
-            counts.waits.append(time.monotonic() - began)
-            if not held:
+            if not self._lease(job):
                 counts.empty += 1
                 continue
             made = self._make_model(job)
@@ -220,7 +223,6 @@ class Harvester:
                 f" join public.datasets as dataset on dataset.id = job.dataset_id"
                 f" where job.id in ({ids})"
             )
-        self.counts.listed += len(found) + len(jobs)
         return [json.loads(line) for line in jobs]
 
     def _lease(self, job: dict[str, Any]) -> bool:
