@@ -515,7 +515,7 @@ end
 $$;
 
 -- Notes that the job has its model, and gives the lease back. False: it has none. Removes what is
--- noted of jobs that have had their model for two weeks.
+-- noted of jobs that have had their model for two weeks, and leases of jobs that have theirs.
 create or replace function public.finish_harvest_job(p_job_id uuid, p_holder text)
 returns boolean
 language plpgsql security invoker set search_path = ''
@@ -537,6 +537,19 @@ begin
             finished_at = coalesce(attempt.finished_at, excluded.finished_at),
             finished_by = coalesce(attempt.finished_by, excluded.finished_by);
     finished := found;
+    -- left by a harvester that died between the link of a model and this call
+    with gone as (
+        delete from public.harvest_leases as lease where lease.job_id in (
+            select old.job_id from public.harvest_leases as old
+            join public.training_jobs as training on training.id = old.job_id
+            where old.expires_at < now() - interval '1 hour' and training.artifact_id is not null
+            order by old.job_id limit 10 for update of old skip locked
+        )
+        returning lease.job_id
+    )
+    update public.harvest_attempts as attempt
+        set finished_at = now(), next_at = null, dead = false
+        where attempt.job_id in (select gone.job_id from gone) and attempt.finished_at is null;
     delete from public.harvest_attempts as attempt where attempt.job_id in (
         select old.job_id from public.harvest_attempts as old
         where old.finished_at < now() - interval '14 days'

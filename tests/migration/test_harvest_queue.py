@@ -257,6 +257,12 @@ class TestAttempts:
         assert [found[name] for name in ("state", "holder", "name")] == ["done", "one", "Answers"]
         assert found["quality_metrics"] == {"overall_score": 4}
         assert queue.rows("select * from public.harvest_leases") == []
+        queue.execute(  # of one that died after it had linked the model
+            f"insert into public.harvest_leases values ('{job}', 'x', now() - interval '2 hours')"
+        )
+        other = f"select public.finish_harvest_job('{job_id(queue, 'w4')}', 'two')"
+        queue.execute(other, role="service_role")
+        assert queue.rows("select * from public.harvest_leases") == []
         queue.execute("update public.harvest_attempts set finished_at = now() - interval '15 days'")
         queue.execute(finish, role="service_role")
         assert queue.rows("select * from public.harvest_attempts") == []

@@ -23,6 +23,8 @@ _LONGEST: Final = 86_400
 _KEPT: Final = timedelta(minutes=30)
 """How long the GPU worker keeps a result."""
 _NOTED: Final = timedelta(days=14)
+_LEFT: Final = timedelta(hours=1)
+"""Age of expired leases of jobs that have their model, which are removed."""
 _MOST_CLAIMED: Final = 100
 _MOST_WARNED: Final = 1000
 _MOST_DEATHS: Final = 3
@@ -263,6 +265,17 @@ def _finish_job(backend: Backend, arguments: Arguments) -> bool:
         " finished_by = coalesce(finished_by, excluded.finished_by)",
         (now, now, holder, job_id),
     )
+    left = "(SELECT id FROM training_jobs WHERE artifact_id IS NOT NULL)"
+    gone = backend.database.rows(
+        f"DELETE FROM harvest_leases WHERE expires_at < ? AND job_id IN {left} RETURNING job_id",
+        (timestamp_text(backend.now() - _LEFT),),
+    )
+    for row in gone:
+        backend.database.execute(
+            "UPDATE harvest_attempts SET finished_at = ?, next_at = NULL, dead = 0"
+            " WHERE job_id = ? AND finished_at IS NULL",
+            (now, row["job_id"]),
+        )
     backend.database.execute(
         "DELETE FROM harvest_attempts WHERE finished_at < ?",
         (timestamp_text(backend.now() - _NOTED),),
