@@ -249,6 +249,7 @@ LIST_LOADS = {
     "lora_tui.cli.load_commands",
     *(f"lora_tui.commands{name}" for name in ("", ".context", ".list", ".output", ".table")),
     *(f"lora_tui.config{name}" for name in ("", ".addresses", ".kinds", ".load", ".paths")),
+    "lora_tui.config.setting",
     "lora_tui.config.table",
     "lora_tui.config.text_file",
     *(f"lora_tui.cache{name}" for name in ("", ".changes", ".connection", ".facets")),

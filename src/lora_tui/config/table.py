@@ -151,7 +151,7 @@ class Profile(NamedTuple):
             "how many files are fetched at once, 1 to 16; with 2 and more, four times as many if"
             " they are small (up to 4 MiB)",
             label="Files at once",
-            hint="files fetched at the same time, 1 to 16; more of small ones",
+            hint="files at the same time, 1 to 16; more of small ones",
         ),
     ] = PARALLEL_DOWNLOADS
     limit_rate: Annotated[
