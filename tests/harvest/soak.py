@@ -15,10 +15,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from tests.harvest.test_crashes import environment, wait_until
+from tests.harvest.test_crashes import environment
 from tests.harvest.world import World
 
 Address = tuple[str, int]
+_LOOK_SECONDS = 0.05
+"""Between two looks at what a harvester has done."""
 
 # The service as it is, but for its waits: between attempts, and before a failed job's next try.
 _SERVICE = """
@@ -104,7 +106,8 @@ class Soak(AbstractContextManager["Soak"]):
             stderr=subprocess.DEVNULL,
         )
         try:
-            wait_until(lambda: over() or process.poll() is not None)
+            while not over() and process.poll() is None:
+                time.sleep(_LOOK_SECONDS)
         finally:
             self._note_memory(process, machine)
             process.kill()
