@@ -270,7 +270,8 @@ def test_a_manifest_that_cannot_be_trusted_is_named_as_the_reason(
 ) -> None:
     (job,) = shared.jobs()
     upload(shared, job, **changes)
-    found = find_upload(shared.harvester().storage, Identity.of(job))
+    storage, identity = shared.harvester().storage, Identity.of(job)
+    found = find_upload(storage, identity, storage.list(identity.folder))
     assert not found.is_whole
     assert found.files == {}
     assert reason in str(found.problem)
@@ -294,7 +295,8 @@ def test_what_the_bucket_has_otherwise_is_named_as_the_reason(
     upload(shared, job)
     path = f"{folder(job)}/{name}"
     remove(shared, path) if content is None else put(shared, path, content)
-    found = find_upload(shared.harvester().storage, Identity.of(job))
+    storage, identity = shared.harvester().storage, Identity.of(job)
+    found = find_upload(storage, identity, storage.list(identity.folder))
     assert not found.is_whole
     assert reason in str(found.problem)
 
@@ -317,7 +319,8 @@ def test_uploaded_files_that_no_loader_could_use_are_named_as_the_reason(
         key: value for key, value in {**adapter_files(), name: content}.items() if value is not None
     }
     upload(shared, job, files)
-    found = find_upload(shared.harvester().storage, Identity.of(job))
+    storage, identity = shared.harvester().storage, Identity.of(job)
+    found = find_upload(storage, identity, storage.list(identity.folder))
     assert not found.is_whole
     assert reason in str(found.problem)
 

@@ -18,6 +18,7 @@ from lora_tui.gateway.rest import Rest
 from lora_tui.gateway.s3 import S3Keys, S3Uploads
 from lora_tui.gateway.storage import Storage
 from lora_tui.gateway.storage_host import storage_url
+from lora_tui.harvest.byte_budget import ByteBudget
 from lora_tui.harvest.ledger import Ledger, ledger_path
 from lora_tui.harvest.queue import Queue
 from lora_tui.harvest.removal import RemovalClock
@@ -47,6 +48,9 @@ class Harvester:
     """The owner of its leases."""
     beat: Callable[[], None] = lambda: None
     """Called regularly while a file is transferred."""
+
+    budget: ByteBudget = field(default_factory=ByteBudget)
+    """What all jobs may have in hand at once."""
 
     remove_deleted_after: int | None = None
     """Days after which the files of deleted models are removed; None: never."""

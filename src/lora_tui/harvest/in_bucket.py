@@ -106,12 +106,12 @@ class Upload:
         require_weights(names)
 
 
-def find_upload(storage: Storage, identity: Identity) -> Upload:
+def find_upload(storage: Storage, identity: Identity, found: Iterable[ObjectInfo]) -> Upload:
     """The files of this job that the worker has uploaded itself; none without a usable manifest.
 
-    Reads a few kilobytes of them. Raises what Storage raises.
+    `found`: the objects in the folder. Reads a few kilobytes of them. Raises what Storage raises.
     """
-    there = {found.path: found for found in storage.list(identity.folder)}
+    there = {entry.path: entry for entry in found}
     manifest = there.get(identity.path(MANIFEST))
     if manifest is None:
         problem = f"The bucket has files of this job, but no {MANIFEST} beside them"

@@ -42,15 +42,8 @@ from lora_tui.harvest.store import HeldElsewhereError, store_file
 from lora_tui.harvest.structure import DamagedFileError
 from lora_tui.json_values import Row, mapping
 
-PROGRESS_SECONDS: Final = 0.5
-
-Emit = Callable[[Event], None]
-Progress = Callable[[str, int, int | None], None]
-"""Gets the name of a file, the bytes received so far, and its size."""
-
-
-class StoppedError(Exception):
-    """The harvest was asked to stop; the next run continues the job."""
+_FRESH: Final = timedelta(hours=1)
+"""For so long after a look at the objects of a job nothing removes them (publish.py)."""
 
 
 def harvest_job(
@@ -70,11 +63,12 @@ def harvest_job(
     raise StoppedError to end within a file. Raises StoppedError, and the errors of failures.py.
     """
     identity = Identity.of(job)
-    attempt = _Attempt(harvester, job, identity, emit, stopping, on_progress, check_stop)
+    turn = harvester.budget.next_turn()
+    attempt = Attempt(harvester, job, identity, emit, stopping, on_progress, check_stop, turn)
     try:
         return _harvest_under_lease(attempt, yielding=yielding)
     except MissingReferenceError as error:
-        receipts = _receipts(harvester, identity)
+        receipts = attempt.receipts()
         if not discard_if_deleted(harvester.rest, harvester.storage, receipts, identity):
             raise
         raise JobDeletedError(
@@ -83,20 +77,7 @@ def harvest_job(
         ) from None
 
 
-@dataclass(frozen=True)
-class _Attempt:
-    """The parameters of `harvest_job`, for its steps."""
-
-    harvester: Harvester
-    job: Row
-    identity: Identity
-    emit: Emit
-    stopping: Callable[[], bool]
-    on_progress: Progress
-    check_stop: Callable[[], None]
-
-
-def _harvest_under_lease(attempt: _Attempt, *, yielding: bool) -> bool:
+def _harvest_under_lease(attempt: Attempt, *, yielding: bool) -> bool:
     """Make the job's model under a lease, where the project has leases."""
     harvester, identity = attempt.harvester, attempt.identity
     lease = harvester.queue.begin(identity.job_id)
@@ -106,7 +87,7 @@ def _harvest_under_lease(attempt: _Attempt, *, yielding: bool) -> bool:
         try:
             yielding = yielding and not lease.exclusive
             if yielding:
-                _require_own_files(harvester, identity)
+                _require_own_files(attempt)
             with _translate_missing_result(harvester, identity):
                 return _make_model(attempt, lease, yielding=yielding)
         except LeaseLostError:
@@ -116,7 +97,7 @@ def _harvest_under_lease(attempt: _Attempt, *, yielding: bool) -> bool:
             if lease.exclusive and is_permanent(error):
                 if not lease.is_still_ours():
                     return False
-                discard_failed(harvester.storage, _receipts(harvester, identity), identity)
+                discard_failed(harvester.storage, attempt.receipts(), identity)
             raise
 
 
@@ -126,11 +107,12 @@ def plan_job(harvester: Harvester, job: Row, emit: Emit) -> None:
     emit(_start_event(identity, dry_run=True))
     if harvester.rest.artifact_by_job(identity.job_id) is None:
         with _translate_missing_result(harvester, identity):
-            upload = find_upload(harvester.storage, identity)
+            found = list(harvester.storage.list(identity.folder))
+            upload = find_upload(harvester.storage, identity, found)
             if upload.is_whole:
-                emit(_upload_event(identity, upload))
+                emit(upload_event(identity, upload))
             else:
-                _open_source(harvester, identity, upload)
+                open_source(harvester, identity, upload)
 
 
 @contextmanager
@@ -147,21 +129,33 @@ def _translate_missing_result(harvester: Harvester, identity: Identity) -> Itera
         ) from None
 
 
-def _make_model(attempt: _Attempt, lease: Lease, *, yielding: bool) -> bool:
+def _make_model(attempt: Attempt, lease: Lease, *, yielding: bool) -> bool:
     harvester, identity, emit = attempt.harvester, attempt.identity, attempt.emit
     emit(_start_event(identity, dry_run=False))
-    artifact: Row | None = harvester.rest.artifact_by_job(identity.job_id)
+    began = clock.now()
+    with ThreadPoolExecutor(3, "harvest look") as pool:  # independent of each other
+        listed = pool.submit(list, harvester.storage.list(identity.folder))
+        points = pool.submit(_metric_points, harvester, identity)
+        artifact: Row | None = harvester.rest.artifact_by_job(identity.job_id)
+    found: Sequence[ObjectInfo] | None = None
     adopted = artifact is not None
     if artifact is None:
-        files, weights = _store_files(attempt, lease, yielding=yielding)
-        pages = harvester.rest.metric_points(identity.job_id)
-        points = (point for page in pages for point in page)
-        row = artifact_row(attempt.job, points, files, weights)
-        check_stored(harvester.storage, identity, files)
+        found = listed.result()
+        stored = store_files(attempt, lease, found, yielding=yielding)
+        row = artifact_row(attempt.job, points.result(), stored.files, stored.weights)
+        if stored.by_worker or not _is_fresh(began):
+            check_stored(harvester.storage, identity, stored.files)
         lease.check()
         artifact, adopted = write_artifact(harvester.rest, row)
-    receipts = _receipts(harvester, identity)
-    if not publish(harvester.rest, harvester.storage, receipts, identity, artifact):
+    receipts = attempt.receipts()
+    if not publish(
+        harvester.rest,
+        harvester.storage,
+        receipts,
+        identity,
+        artifact,
+        found=found if not adopted and _is_fresh(began) else None,
+    ):
         return False
     quality = Quality.from_json(artifact.get("quality_metrics"))
     emit(
@@ -178,134 +172,24 @@ def _make_model(attempt: _Attempt, lease: Lease, *, yielding: bool) -> bool:
     return True
 
 
-def _require_own_files(harvester: Harvester, identity: Identity) -> None:
-    found = list(harvester.storage.list(identity.folder))
+def _metric_points(harvester: Harvester, identity: Identity) -> Iterator[Row]:
+    """The points of the job; the first of them are requested now."""
+    pages = harvester.rest.metric_points(identity.job_id)
+    first = next(pages, [])
+    return (point for page in chain([first], pages) for point in page)
+
+
+def _is_fresh(since: datetime) -> bool:
+    return timedelta(0) <= clock.now() - since < _FRESH
+
+
+def _require_own_files(attempt: Attempt) -> None:
+    found = list(attempt.harvester.storage.list(attempt.identity.folder))
     names = [entry.path.rpartition("/")[2] for entry in found]
     if has_manifest(found):
         return  # the worker's files, not those of another harvester
-    if not _receipts(harvester, identity).all_ours(names):
+    if not attempt.receipts().all_ours(names):
         raise HeldElsewhereError
-
-
-def _store_files(
-    attempt: _Attempt, lease: Lease, *, yielding: bool
-) -> tuple[list[StoredFile], dict[str, Any] | None]:
-    """Store all files; returns them and the summary of the weights.
-
-    Small ones come first: they show other harvesters that the job is in work, and the
-    configuration is known when the weights pass. What the worker has put into the bucket itself
-    stays there as it is.
-    """
-    harvester, identity = attempt.harvester, attempt.identity
-    receipts = _receipts(harvester, identity)
-    upload = find_upload(harvester.storage, identity)
-    files = _accept_upload(attempt, upload, receipts)
-    if upload.is_whole:
-        return files, None
-    source = _open_source(harvester, identity, upload)
-    names = [name for name in source.names if name not in upload.files]
-    passing = PassingWeights([*upload.files, *names], attempt.check_stop)
-    passing.take(CONFIG, None, upload.configuration)
-    for name in sorted(names, key=lambda name: not name.endswith(".json")):
-        if attempt.stopping():
-            raise StoppedError
-        lease.check()
-        store = partial(
-            store_file,
-            harvester.sender,
-            name,
-            identity.path(name),
-            partial(source.download, name),
-            spool_dir=harvester.spool_dir,
-            receipts=receipts,
-            on_growth=_progress_reporter(harvester, identity.job_id, name, attempt.on_progress),
-            check_stop=attempt.check_stop,
-            yielding=yielding,
-            measure=partial(passing.take, name),
-        )
-        try:
-            file = store()
-        except DamagedFileError as error:  # perhaps an error page of an overloaded host: once more
-            RETRY.wait(error)
-            file = store()
-        files.append(file)
-        attempt.emit(
-            FileStored(
-                job_id=identity.job_id,
-                artifact_id=identity.artifact_id,
-                file=name,
-                size=file.size,
-                sha256=file.sha256,
-                sent=file.sent,
-            )
-        )
-    return files, passing.summary
-
-
-def _accept_upload(attempt: _Attempt, upload: Upload, receipts: Receipts) -> list[StoredFile]:
-    """Take the files of an upload as stored; with receipts, so that a crash leaves no manifest."""
-    identity = attempt.identity
-    if upload.files:
-        attempt.emit(_upload_event(identity, upload))
-    for file in upload.files.values():
-        receipts.add(file.name, Receipt(file.size, file.sha256, file.etag))
-        attempt.emit(
-            FileStored(
-                job_id=identity.job_id,
-                artifact_id=identity.artifact_id,
-                file=file.name,
-                size=file.size,
-                sha256=file.sha256,
-                sent=False,
-            )
-        )
-    return list(upload.files.values())
-
-
-def _progress_reporter(
-    harvester: Harvester, job_id: str, name: str, on_progress: Progress
-) -> Callable[[int, int | None], None]:
-    """Records the progress of a file, at most every PROGRESS_SECONDS."""
-    last = 0.0
-
-    def note(done: int, total: int | None) -> None:
-        nonlocal last
-        now = time.monotonic()
-        if now - last >= PROGRESS_SECONDS:
-            last = now
-            harvester.ledger.progress(job_id, name, done, total)
-            harvester.beat()
-            on_progress(name, done, total)
-
-    return note
-
-
-def _receipts(harvester: Harvester, identity: Identity) -> Receipts:
-    return Receipts(harvester.spool_dir, identity.artifact_id, harvester.holder, Owner.of(identity))
-
-
-def _open_source(harvester: Harvester, identity: Identity, upload: Upload) -> SourceFiles:
-    """The worker's files, checked to complete the upload."""
-    with upload.explained():
-        source = SourceFiles(
-            harvester.worker,
-            identity.external_job_id,
-            allow_private_urls=harvester.allow_private_urls,
-        )
-    upload.require(source.names)
-    source.check()
-    return source
-
-
-def _upload_event(identity: Identity, upload: Upload) -> UploadVerified:
-    return UploadVerified(
-        job_id=identity.job_id,
-        artifact_id=identity.artifact_id,
-        files=len(upload.files),
-        bytes=upload.size,
-        bytes_read=upload.bytes_read,
-        whole=upload.is_whole,
-    )
 
 
 def _start_event(identity: Identity, *, dry_run: bool) -> JobStarted:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
@@ -15,24 +16,31 @@ from lora_tui.errors import LoraTuiError
 
 EFFORT: Final = 5e11
 """For `measure_descriptor`: about a minute, also for a hostile file."""
+_CHECK_SECONDS: Final = 1.0
+_ONE_AT_A_TIME: Final = threading.Lock()
+"""Held while weights are measured: it takes memory, and all of a processor."""
 _log: Final = logging.getLogger("lora_tui.harvest")
 _MOST_KEPT: Final = 64 << 10
 """Bytes of a configuration that a receipt keeps."""
 
 
 class PassingWeights:
-    """The configuration and the weights of one adapter, as they pass.
+    """The configuration and the weights of one adapter, as they pass, in any order.
 
     Nothing that goes wrong here stops a harvest or a push: the model then has no summary.
     """
 
     def __init__(self, names: Iterable[str], check_stop: Callable[[], None] = lambda: None) -> None:
         """`names`: all files of the adapter; `check_stop` is called between tensors."""
-        weights = [name for name in names if name.lower().endswith(".safetensors")]
+        given = list(names)
+        weights = [name for name in given if name.lower().endswith(".safetensors")]
         self._weights = WEIGHTS if WEIGHTS in weights else "".join(weights[:1])
         self._is_single = len(weights) == 1 or WEIGHTS in weights
         self._check_stop = check_stop
         self._config: AdapterConfig | None = None
+        self._config_passed = threading.Event()
+        if CONFIG not in given:
+            self._config_passed.set()
         self.summary: dict[str, Any] | None = None
         """What the model's row gets; None until the weights have passed."""
 
@@ -43,7 +51,10 @@ class PassingWeights:
         which has `recorded` this.
         """
         if name == CONFIG:
-            return self._take_config(descriptor, recorded)
+            try:
+                return self._take_config(descriptor, recorded)
+            finally:
+                self._config_passed.set()
         if name == self._weights and self._is_single:
             return self._take_weights(descriptor, recorded)
         return None
@@ -62,8 +73,17 @@ class PassingWeights:
             known = WeightSummary.from_json(recorded)
             self.summary = None if known is None else known.as_json()
         else:
-            self.summary = measured_summary(descriptor, self._config, self._check_stop)
+            self._wait(self._config_passed.wait)
+            self._wait(lambda seconds: _ONE_AT_A_TIME.acquire(timeout=seconds))
+            try:
+                self.summary = measured_summary(descriptor, self._config, self._check_stop)
+            finally:
+                _ONE_AT_A_TIME.release()
         return self.summary
+
+    def _wait(self, wait: Callable[[float], bool]) -> None:
+        while not wait(_CHECK_SECONDS):
+            self._check_stop()
 
 
 def measured_summary(

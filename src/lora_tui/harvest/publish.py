@@ -70,10 +70,17 @@ def write_artifact(rest: Rest, row: Row) -> tuple[Row, bool]:
 
 
 def publish(
-    rest: Rest, storage: Storage, receipts: Receipts, identity: Identity, artifact: Row
+    rest: Rest,
+    storage: Storage,
+    receipts: Receipts,
+    identity: Identity,
+    artifact: Row,
+    *,
+    found: Iterable[ObjectInfo] | None = None,
 ) -> bool:
     """Announce the artifact, then link the job; True where this call has linked it.
 
+    `found`: the objects that were in its folder before its files were stored, where that is known.
     Raises MissingReferenceError where the job was deleted meanwhile.
     """
     foreign = str(artifact["id"]) != identity.artifact_id
@@ -87,22 +94,25 @@ def publish(
         raise MissingReferenceError("Could not link the job: it was deleted meanwhile")
     if linked and not foreign:
         try:
-            remove_unnamed(storage, identity.folder, artifact)
+            remove_unnamed(storage, identity.folder, artifact, found)
         except LoraTuiError:
             return linked  # the receipts stay, so `remove_orphans` removes them
     receipts.discard()
     return linked
 
 
-def remove_unnamed(storage: Storage, folder: str, artifact: Row) -> None:
+def remove_unnamed(
+    storage: Storage, folder: str, artifact: Row, found: Iterable[ObjectInfo] | None = None
+) -> None:
     """Remove the objects that an earlier attempt stored and the model does not name.
 
-    Raises the error family.
+    `found`: the objects in the folder, where they are known. Raises the error family.
     """
     named = _paths(artifact)
     if not named or not all(str(path).startswith(folder) for path in named):
         return  # it is unknown which objects belong to the model
-    unnamed = [found.path for found in storage.list(folder) if found.path not in named]
+    objects = storage.list(folder) if found is None else found
+    unnamed = [entry.path for entry in objects if entry.path not in named]
     if unnamed:
         storage.delete(unnamed)
 

@@ -9,6 +9,7 @@ fetched and sent.
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 from lora_tui.files import write_private_file
+from lora_tui.gateway.headers import etag_value
 from lora_tui.gateway.storage import ObjectInfo
 from lora_tui.harvest.artifact_rows import Identity, stored_name
 from lora_tui.json_values import read_object
@@ -58,7 +60,7 @@ class Owner:
 
 
 class Receipts:
-    """The receipts of one artifact, in one small file."""
+    """The receipts of one artifact, in one small file. Safe to use from several threads."""
 
     def __init__(
         self, directory: Path, artifact_id: str, holder: str, owner: Owner | None = None
@@ -67,6 +69,7 @@ class Receipts:
         self._holder = holder
         self._file = directory / f"{artifact_id}.json"
         self._entries = read_object(self._file, _MOST_BYTES)
+        self._lock = threading.Lock()
         self.owner = owner or _owner(self._entries.get(_OWNER))
         """None in receipts of an earlier version."""
 
@@ -99,26 +102,19 @@ class Receipts:
 
     def add(self, name: str, receipt: Receipt) -> None:
         """Record a stored file."""
-        self._entries[name] = asdict(receipt)
-        self._save()
+        self._put(name, asdict(receipt))
 
     def forget(self, name: str) -> None:
         """Remove the record of a file."""
-        if self._entries.pop(name, None) is not None:
-            self._save()
+        self._put(name, None)
 
     def upload_begun(self, name: str, size: int, version: str | None, url: str) -> None:
         """Record the address of an upload in pieces, if the source gives a strong ETag."""
         if version is not None:
             with suppress(OSError):  # other machines may continue this upload meanwhile
                 show_presence(self._presence_directory, self._holder)
-            self._entries[name] = {
-                "upload": url,
-                "size": size,
-                "version": version,
-                "holder": self._holder,
-            }
-            self._save()
+            entry = {"upload": url, "size": size, "version": version, "holder": self._holder}
+            self._put(name, entry)
 
     def upload_of(self, name: str, size: int, version: str | None) -> str | None:
         """The address of an unfinished upload of the same bytes."""
@@ -159,15 +155,21 @@ class Receipts:
             measured=entry.get("measured"),
         )
 
-    def _save(self) -> None:
-        if self.owner is not None:
-            self._entries[_OWNER] = asdict(self.owner)
-        with suppress(OSError):
-            write_private_file(self._file, json.dumps(self._entries))
+    def _put(self, name: str, entry: Mapping[str, Any] | None) -> None:
+        """Write the entry of a file, or remove it; several files may be on their way."""
+        with self._lock:
+            if entry is not None:
+                self._entries[name] = entry
+            elif self._entries.pop(name, None) is None:
+                return
+            if self.owner is not None:
+                self._entries[_OWNER] = asdict(self.owner)
+            with suppress(OSError):
+                write_private_file(self._file, json.dumps(self._entries))
 
 
 def _fits(receipt: Receipt, there: ObjectInfo) -> bool:
-    return (receipt.size, receipt.etag) == (there.size, there.etag)
+    return (receipt.size, etag_value(receipt.etag)) == (there.size, etag_value(there.etag))
 
 
 def _owner(entry: object) -> Owner | None:

@@ -54,16 +54,19 @@ class Spool:
         on_growth: Callable[[int, int | None], None] | None = None,
         inspector: Inspector | None = None,
         check_stop: Callable[[], None] | None = None,
+        reserve: Callable[[int | None, Callable[[], None]], None] | None = None,
     ) -> None:
         """`on_growth` gets the bytes so far and in all, in the writer's thread.
 
         `check_stop` is called while the reader waits for bytes; its error is raised there.
+        `reserve` gets the size of the file when it is announced, and what to call while it waits.
         The last byte can be read only after `inspector` has checked the whole file.
         """
         self._directory = directory
         self._inspector = inspector
         self._on_growth = on_growth or (lambda _done, _total: None)
         self._check_stop = check_stop or (lambda: None)
+        self._reserve = reserve or (lambda _total, _check: None)
         self._version: str | None = None
         with translate_disk_errors(_WHAT, directory, instead=_INSTEAD):
             make_private_directory(directory)  # it may have been removed meanwhile
@@ -106,6 +109,7 @@ class Spool:
 
     def announce(self, total: int | None, version: str | None = None) -> None:
         """Set the size of the file, if it is known. Raises DiskError where it does not fit."""
+        self._reserve(total, self.require_open)
         if total is not None:
             self._require_room(total)
         with self._changed:

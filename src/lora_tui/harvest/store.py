@@ -42,6 +42,8 @@ def store_file(
     check_stop: Callable[[], None] | None = None,
     yielding: bool = False,
     measure: Callable[[int | None, Any], Any] = lambda _descriptor, _recorded: None,
+    reserve: Callable[[int | None, Callable[[], None]], None] | None = None,
+    look_up: Callable[[str], ObjectInfo | None] | None = None,
 ) -> StoredFile:
     """Store what `fill` writes, in a thread, as the object `path`.
 
@@ -50,13 +52,18 @@ def store_file(
     receipt the source is then not read at all. Unusable files (structure.py) never become whole
     objects.
     `measure` gets the whole file, or None where it was not read, and what the receipt has recorded;
-    the receipt records what it returns.
+    the receipt records what it returns. `reserve` gets the size as soon as it is known, and may wait
+    until there is room for it; `look_up` gives the object that is there, else the bucket is asked.
     Raises what `fill` raises, what Storage raises, DamagedFileError, IntegrityError where the
     service has another size or ETag than we sent, with `yielding` HeldElsewhereError, and what
     `check_stop` raises.
     """
     with Spool(
-        spool_dir, on_growth=on_growth, inspector=Inspector(name), check_stop=check_stop
+        spool_dir,
+        on_growth=on_growth,
+        inspector=Inspector(name),
+        check_stop=check_stop,
+        reserve=reserve,
     ) as spool:
         thread = threading.Thread(
             target=_fill, args=(spool, fill), name=f"fetch {name}", daemon=True
@@ -64,7 +71,7 @@ def store_file(
         thread.start()
         try:
             contents, sent, etag = _store_contents(
-                sender, name, path, spool, receipts, yielding=yielding
+                sender, name, path, spool, receipts, yielding=yielding, look_up=look_up
             )
         except DamagedFileError:
             receipts.forget(name)  # an upload of these bytes must not be continued
@@ -101,10 +108,17 @@ def _fill(spool: Spool, fill: Callable[[Spool], None]) -> None:
 
 
 def _store_contents(
-    sender: Sender, name: str, path: str, spool: Spool, receipts: Receipts, *, yielding: bool
+    sender: Sender,
+    name: str,
+    path: str,
+    spool: Spool,
+    receipts: Receipts,
+    *,
+    yielding: bool,
+    look_up: Callable[[str], ObjectInfo | None] | None,
 ) -> tuple[Contents, bool, str | None]:
     """Size and checksum of the file, whether it was sent, and the ETag that it has to have then."""
-    there = _find_object(sender.storage, path)
+    there = _find_object(sender.storage, path) if look_up is None else look_up(path)
     total = spool.wait_for_total()
     recent = there if there is not None and _is_recent(there) else None
     if recent is not None:
