@@ -53,7 +53,7 @@ def test_a_refused_key_ends_all_of_them(world: World) -> None:
         world.run(world.harvester(gpu_key=Secret("wrong")), concurrency=3)
 
 
-def test_a_stop_ends_all_of_them_after_the_file_in_hand(world: World) -> None:
+def test_a_stop_ends_all_of_them_after_the_files_in_hand(world: World) -> None:
     stop = threading.Event()
 
     def note(event: Event) -> None:
@@ -61,8 +61,8 @@ def test_a_stop_ends_all_of_them_after_the_file_in_hand(world: World) -> None:
             stop.set()
 
     result, events = world.run(concurrency=2, emit=note, stop=stop)
-    assert result.harvested == 0
-    assert len([event for event in events if isinstance(event, FileStored)]) <= 2
-    assert world.artifacts() == {}
+    assert result.left == 4 - result.harvested >= 2
+    assert len({event.job_id for event in events if isinstance(event, FileStored)}) <= 2
+    assert len(world.artifacts()) == result.harvested
     world.run()
     world.check_complete()

@@ -5,11 +5,13 @@ from __future__ import annotations
 import threading
 import uuid
 from collections.abc import Callable
+from dataclasses import replace
 from urllib.parse import urlsplit
 
 import pytest
 
 from lora_tui.errors import AuthenticationError, ConfigError, UnreachableError
+from lora_tui.harvest.byte_budget import ByteBudget
 from lora_tui.harvest.events import (
     CycleFinished,
     CycleStarted,
@@ -204,7 +206,8 @@ def test_a_stop_finishes_the_file_under_way_and_the_next_run_goes_on(pair: World
         if isinstance(event, FileStored):
             stop.set()
 
-    result, events = pair.run(emit=stop_at_first_file, stop=stop)
+    one_file = replace(pair.harvester(), budget=ByteBudget(most_files=1))
+    result, events = pair.run(one_file, emit=stop_at_first_file, stop=stop)
     assert (result.harvested, result.failed, result.left) == (0, 0, 2)
     stored = [event for event in events if isinstance(event, FileStored)]
     assert len(stored) == len(pair.objects()) == 1

@@ -17,8 +17,9 @@ from lora_tui import __version__
 from lora_tui.cli.call import APPLICATION, COMMON_DEFAULTS
 from lora_tui.cli.command import Command
 from lora_tui.cli.command_table import COMMANDS
-from lora_tui.cli.options import FREE_TEXTS, days, positive
+from lora_tui.cli.options import FREE_TEXTS, days, positive, size
 from lora_tui.errors import UsageError
+from lora_tui.harvest.byte_budget import DEFAULT_BYTES, MOST_JOBS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -345,7 +346,18 @@ def _harvest_options() -> _Parser:
         "--limit", dest="limit_jobs", type=positive, metavar="N", help="at most N jobs per cycle"
     )
     group.add_argument(
-        "--concurrency", type=positive, default=1, metavar="N", help="jobs at the same time (1)"
+        "--concurrency",
+        type=positive,
+        default=MOST_JOBS,
+        metavar="N",
+        help=f"at most N jobs at the same time ({MOST_JOBS})",
+    )
+    group.add_argument(
+        "--spool-limit",
+        type=size,
+        default=DEFAULT_BYTES,
+        metavar="SIZE",
+        help="bytes of files in hand of all jobs together, such as 500M (4G)",
     )
     group.add_argument(
         "--dry-run", action="store_true", help="print what would be harvested; change nothing"

@@ -38,6 +38,16 @@ def days(text: str) -> int:
 days.__name__ = "number of days"
 
 
+def size(text: str) -> int:
+    """Parse an amount of bytes: `500M`, `4G`; the `type` of an argument."""
+    from lora_tui.config.kinds import bytes_of  # late: most commands parse no size
+
+    return int(bytes_of(text))
+
+
+size.__name__ = "amount of bytes"
+
+
 def demo_options(parser: ArgumentParser) -> None:
     """Add those of `demo`."""
     parser.add_argument(

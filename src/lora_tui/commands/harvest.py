@@ -19,6 +19,7 @@ from lora_tui.commands.prose import label_lines
 from lora_tui.commands.style import width_of
 from lora_tui.errors import LoraTuiError, NotFoundError, PartlyFailedError, UsageError
 from lora_tui.gateway.harvest_queue import failed_jobs
+from lora_tui.harvest.byte_budget import ByteBudget
 from lora_tui.harvest.events import Event, as_json, describe
 from lora_tui.harvest.harvester import connect, open_queue
 from lora_tui.harvest.ledger import Ledger, ledger_path
@@ -49,6 +50,7 @@ def run(context: Context) -> None:
     with ExitStack() as stack:
         stack.enter_context(using_state(context.profile, service=is_service))
         harvester = stack.enter_context(closing(connect(context.profile)))
+        harvester = replace(harvester, budget=ByteBudget(arguments.spool_limit))
         if arguments.remove_deleted_after:
             harvester = replace(harvester, remove_deleted_after=arguments.remove_deleted_after)
         listeners: list[Callable[[Event], None]] = [_printer(context)]

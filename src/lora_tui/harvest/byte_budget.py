@@ -12,6 +12,8 @@ from collections.abc import Callable
 from typing import Final
 
 DEFAULT_BYTES: Final = 4 << 30
+MOST_JOBS: Final = 8
+"""Jobs at once, as far as their bytes fit."""
 MOST_FILES: Final = 8
 """Each has buffers and two threads."""
 _CHECK_SECONDS: Final = 0.5
@@ -21,8 +23,9 @@ _CHECK_SECONDS: Final = 0.5
 class Share:
     """The share of one file. Call `close` when it is stored, or given up."""
 
-    def __init__(self, budget: ByteBudget, turn: int, *, waits: bool) -> None:
+    def __init__(self, budget: ByteBudget, job_id: str, turn: int, *, waits: bool) -> None:
         self._budget = budget
+        self.job_id = job_id
         self.turn = turn
         self.waits = waits
         """Whether it waits until its bytes fit."""
@@ -64,12 +67,14 @@ class ByteBudget:
             self._turns += 1
             return self._turns
 
-    def enter(self, turn: int, check_stop: Callable[[], None], *, waits: bool = True) -> Share:
+    def enter(
+        self, job_id: str, turn: int, check_stop: Callable[[], None], *, waits: bool = True
+    ) -> Share:
         """Wait for the place of one file. Raises what `check_stop` raises.
 
         Without `waits` it waits for no bytes to become free: for a file that others wait for.
         """
-        share = Share(self, turn, waits=waits)
+        share = Share(self, job_id, turn, waits=waits)
         with self._changed:
             while len(self._shares) >= self.most_files:
                 self._wait(check_stop)
@@ -82,10 +87,10 @@ class ByteBudget:
         with self._changed:
             return self._bytes()
 
-    def stop_counting(self, turn: int) -> None:
+    def stop_counting(self, job_id: str) -> None:
         """Free what a job holds, though it goes on: it is so slow that others go on beside it."""
         with self._changed:
-            for share in [share for share in self._shares if share.turn == turn]:
+            for share in [share for share in self._shares if share.job_id == job_id]:
                 self._drop(share)
 
     def _bytes(self) -> int:

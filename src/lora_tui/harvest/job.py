@@ -7,27 +7,27 @@ id, so existing objects and rows are found and not made twice.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import partial
-from typing import Any, Final
+from datetime import datetime, timedelta
+from itertools import chain, islice
+from typing import Final
 
 from lora_tui import clock
-from lora_tui.adapters.config import CONFIG
 from lora_tui.clock import parse_timestamp
 from lora_tui.domain import Quality
 from lora_tui.errors import LoraTuiError, MissingReferenceError
 from lora_tui.gateway.gpu import ResultGoneError
-from lora_tui.gateway.retry import RETRY
-from lora_tui.harvest.artifact_rows import Identity, StoredFile, artifact_row
-from lora_tui.harvest.events import Event, FileStored, JobHarvested, JobStarted, UploadVerified
+from lora_tui.gateway.storage import ObjectInfo
+from lora_tui.harvest.artifact_rows import Identity, artifact_row
+from lora_tui.harvest.attempt import Attempt, Emit, Progress
+from lora_tui.harvest.events import JobHarvested, JobStarted
 from lora_tui.harvest.failures import JobDeletedError, ResultMissingError, is_permanent
 from lora_tui.harvest.harvester import Harvester
-from lora_tui.harvest.in_bucket import Upload, find_upload, has_manifest
+from lora_tui.harvest.in_bucket import find_upload, has_manifest
+from lora_tui.harvest.job_files import open_source, store_files, upload_event
 from lora_tui.harvest.lease import Lease, LeaseLostError
-from lora_tui.harvest.passing_weights import PassingWeights
 from lora_tui.harvest.publish import (
     check_stored,
     discard_failed,
@@ -35,15 +35,14 @@ from lora_tui.harvest.publish import (
     publish,
     write_artifact,
 )
-from lora_tui.harvest.receipts import Owner, Receipt, Receipts
 from lora_tui.harvest.schedule import is_retention_over
-from lora_tui.harvest.source import SourceFiles
-from lora_tui.harvest.store import HeldElsewhereError, store_file
-from lora_tui.harvest.structure import DamagedFileError
+from lora_tui.harvest.store import HeldElsewhereError
 from lora_tui.json_values import Row, mapping
 
 _FRESH: Final = timedelta(hours=1)
 """For so long after a look at the objects of a job nothing removes them (publish.py)."""
+_PAGES_AHEAD: Final = 3
+"""Pages of metric points that are read while the files are on their way; they stay in memory."""
 
 
 def harvest_job(
@@ -173,10 +172,10 @@ def _make_model(attempt: Attempt, lease: Lease, *, yielding: bool) -> bool:
 
 
 def _metric_points(harvester: Harvester, identity: Identity) -> Iterator[Row]:
-    """The points of the job; the first of them are requested now."""
+    """The points of the job; the first pages of them are requested now."""
     pages = harvester.rest.metric_points(identity.job_id)
-    first = next(pages, [])
-    return (point for page in chain([first], pages) for point in page)
+    first = list(islice(pages, _PAGES_AHEAD))
+    return (point for page in chain(first, pages) for point in page)
 
 
 def _is_fresh(since: datetime) -> bool:

@@ -112,8 +112,10 @@ class _JobFiles:
         """
         budget = self.attempt.harvester.budget
         with ThreadPoolExecutor(min(len(names), budget.most_files), "harvest file") as pool:
+            job_id, turn = self.attempt.identity.job_id, self.attempt.turn
             for name in names:
-                share = budget.enter(self.attempt.turn, self.check_stop, waits=name != CONFIG)
+                # the weights wait for the configuration, so it waits for no bytes
+                share = budget.enter(job_id, turn, self._check_while_queued, waits=name != CONFIG)
                 try:
                     if self.attempt.stopping():
                         raise StoppedError
@@ -135,6 +137,17 @@ class _JobFiles:
                 raise error
         return [] if errors else [future.result() for future in self._futures]
 
+    def _check_while_queued(self) -> None:
+        self.check_stop()
+        self.attempt.on_progress("", 0, None)  # it is not slow, but has to wait
+
+    def _reserve(self, share: Share, size: int | None, require_open: Callable[[], None]) -> None:
+        def check() -> None:
+            require_open()
+            self._check_while_queued()
+
+        share.reserve(size, check)
+
     def _store(self, name: str, share: Share) -> StoredFile:
         attempt, identity = self.attempt, self.attempt.identity
         try:
@@ -144,6 +157,7 @@ class _JobFiles:
                 RETRY.wait(error)
                 self.check_stop()
                 file = self._store_once(name, share)
+            attempt.emit(_stored_event(identity, file))
         except StoppedError:
             raise
         except BaseException:
@@ -151,7 +165,6 @@ class _JobFiles:
             raise
         finally:
             share.close()
-        attempt.emit(_stored_event(identity, file))
         return file
 
     def _store_once(self, name: str, share: Share) -> StoredFile:
@@ -173,7 +186,7 @@ class _JobFiles:
             check_stop=self.check_stop,
             yielding=self.yielding,
             measure=partial(self.passing.take, name),
-            reserve=share.reserve,
+            reserve=partial(self._reserve, share),
             look_up=self.there.get,
         )
 

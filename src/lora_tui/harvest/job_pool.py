@@ -17,6 +17,7 @@ from lora_tui.gateway.gpu import (
     WorkerKeyRefusedError,
     WorkerUnreachableError,
 )
+from lora_tui.harvest.attempt import StoppedError
 from lora_tui.harvest.events import (
     CycleFinished,
     Event,
@@ -31,7 +32,7 @@ from lora_tui.harvest.failures import (
     SourceUnreachableError,
 )
 from lora_tui.harvest.harvester import Harvester
-from lora_tui.harvest.job import StoppedError, harvest_job, plan_job
+from lora_tui.harvest.job import harvest_job, plan_job
 from lora_tui.harvest.outcome import CycleResult, record_event, report_failure
 from lora_tui.harvest.schedule import SOON, Pace, seconds_left, should_yield, sort_by_urgency
 from lora_tui.harvest.store import HeldElsewhereError
@@ -244,6 +245,7 @@ class JobPool:
                         self._slow.discard(job_id)
                 elif len(self._slow) < _MOST_SLOW and should_yield(speed.seconds_left, waiting):
                     self._slow.add(job_id)
+                    self._harvester.budget.stop_counting(job_id)
                     if job_id not in self._reported_slow:
                         self._reported_slow.add(job_id)
                         self.emit(TransferSlow.of(job_id, speed, waiting=len(waiting)))
@@ -480,6 +482,7 @@ class JobPool:
                 self._not_asked.add(event.job_id)
             case FileStored():
                 self._accepted = self._accepted or event.job_id not in self._not_asked
+                self._pace.stored(event.job_id, event.file)
 
     def _report_failure(self, job: Row, error: Exception) -> JobFailed:
         return report_failure(self._harvester, job, error, self.emit, dry_run=self._dry_run)

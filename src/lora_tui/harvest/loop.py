@@ -143,10 +143,10 @@ def run_cycle(
 
     `limit` is the most jobs to harvest. Failed ones do not count: lost jobs stay at the head of the
     queue and must not block the others.
-    `concurrency` is how many jobs are worked on at once, each in a thread and with at most one
-    file in hand. A job so slow that others would be lost behind it does not count: it continues
-    beside them. `emit` is called by one thread at a time. Raises errors that concern all jobs: the
-    queue can't be read, a key is refused.
+    `concurrency` is how many jobs are worked on at once, each in a thread, as far as the byte
+    budget has room for its files. A job so slow that others would be lost behind it does not count:
+    it continues beside them. `emit` is called by one thread at a time. Raises errors that concern
+    all jobs: the queue can't be read, a key is refused.
     """
     pool = JobPool(
         harvester, limit=limit, dry_run=dry_run, emit=emit, stop=stop, concurrency=concurrency

@@ -103,10 +103,10 @@ class _File:
 
 @dataclass(frozen=True)
 class Speed:
-    """The progress of a job's current file."""
+    """The progress of the slowest file that a job has in hand."""
 
     file: str
-    """The current file; empty before the first one, and when it has arrived completely."""
+    """Empty before the first one, and when it has arrived completely."""
     done: int
     """Bytes of it that have arrived."""
     total: int | None
@@ -119,7 +119,7 @@ class Pace:
     """The transfer rates of the running jobs; safe to use from several threads."""
 
     def __init__(self) -> None:
-        self._files: dict[str, _File] = {}
+        self._files: dict[str, dict[str, _File]] = {}
         self._lock = threading.Lock()
 
     def begun(self, job_id: str) -> None:
@@ -127,12 +127,15 @@ class Pace:
         self.moved(job_id, "", 0, None)
 
     def moved(self, job_id: str, name: str, done: int, total: int | None) -> None:
-        """Record how many bytes of a file have arrived."""
+        """Record how many bytes of a file have arrived; without a name, that the job waits."""
         now = time.monotonic()
         with self._lock:
-            file = self._files.get(job_id)
-            if file is None or file.name != name or done < file.done:
-                file = self._files[job_id] = _File(name, now)
+            files = self._files.setdefault(job_id, {})
+            if name:
+                files.pop("", None)
+            file = files.get(name)
+            if file is None or not name or done < file.done:
+                file = files[name] = _File(name, now)
                 file.samples.append((now, 0))
             file.done, file.total = done, total
             if now - file.samples[-1][0] >= 1.0:
@@ -140,23 +143,37 @@ class Pace:
             while len(file.samples) > 2 and now - file.samples[1][0] > _WINDOW:
                 file.samples.popleft()
 
+    def stored(self, job_id: str, name: str) -> None:
+        """Forget a file that is stored."""
+        with self._lock:
+            files = self._files.get(job_id)
+            if files is None:
+                return
+            files.pop(name, None)
+            if files:
+                return
+        self.begun(job_id)
+
     def ended(self, job_id: str) -> None:
         """Forget a job."""
         with self._lock:
             self._files.pop(job_id, None)
 
     def speed(self, job_id: str) -> Speed:
-        """The progress of a job's current file now."""
+        """The progress of the slowest file of a job now."""
         now = time.monotonic()
         with self._lock:
-            file = self._files.get(job_id)
-            if file is None:
-                return Speed("", 0, None, 0.0, 0.0)
-            since, before = file.samples[0]
-            rate = max(0, file.done - before) / max(now - since, 0.001)
-            arrived = file.total is not None and file.done >= file.total
-            name = "" if arrived else file.name
-            return Speed(name, file.done, file.total, rate, _seconds_left(file, rate, now))
+            speeds = [_speed(file, now) for file in self._files.get(job_id, {}).values()]
+        nothing = Speed("", 0, None, 0.0, 0.0)
+        return max(speeds, key=lambda speed: speed.seconds_left, default=nothing)
+
+
+def _speed(file: _File, now: float) -> Speed:
+    since, before = file.samples[0]
+    rate = max(0, file.done - before) / max(now - since, 0.001)
+    arrived = file.total is not None and file.done >= file.total
+    name = "" if arrived else file.name
+    return Speed(name, file.done, file.total, rate, _seconds_left(file, rate, now))
 
 
 def _seconds_left(file: _File, rate: float, now: float) -> float:

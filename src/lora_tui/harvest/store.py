@@ -52,8 +52,9 @@ def store_file(
     receipt the source is then not read at all. Unusable files (structure.py) never become whole
     objects.
     `measure` gets the whole file, or None where it was not read, and what the receipt has recorded;
-    the receipt records what it returns. `reserve` gets the size as soon as it is known, and may wait
-    until there is room for it; `look_up` gives the object that is there, else the bucket is asked.
+    the receipt records what it returns.
+    `reserve` gets the size as soon as it is known, and may wait until there is room for it.
+    `look_up` gives the object that is there; without it the bucket is asked.
     Raises what `fill` raises, what Storage raises, DamagedFileError, IntegrityError where the
     service has another size or ETag than we sent, with `yielding` HeldElsewhereError, and what
     `check_stop` raises.

@@ -1,0 +1,80 @@
+"""What all jobs have in hand stays within the budget, and nothing waits for ever."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from lora_tui.harvest.byte_budget import ByteBudget
+
+
+class StopError(Exception):
+    pass
+
+
+def stop() -> None:
+    raise StopError
+
+
+def never() -> None:
+    return
+
+
+def test_a_file_waits_until_its_bytes_fit() -> None:
+    budget = ByteBudget(100)
+    first, second = budget.enter("a", 1, never), budget.enter("b", 2, never)
+    first.reserve(60, never)
+    with pytest.raises(StopError):
+        second.reserve(60, stop)
+    fits = threading.Thread(target=second.reserve, args=(60, never))
+    fits.start()
+    first.close()
+    fits.join(20)
+    assert budget.bytes_in_hand == 60
+
+
+def test_a_file_larger_than_the_budget_goes_alone() -> None:
+    budget = ByteBudget(100)
+    large, small = budget.enter("a", 1, never), budget.enter("b", 2, never)
+    large.reserve(500, never)
+    with pytest.raises(StopError):
+        small.reserve(1, stop)
+
+
+def test_the_job_that_began_first_goes_first() -> None:
+    budget = ByteBudget(100)
+    shares = [budget.enter(str(turn), turn, never) for turn in range(3)]
+    shares[0].reserve(90, never)
+    waits = threading.Thread(target=shares[1].reserve, args=(50, never))
+    waits.start()
+    while not budget._waiting:
+        pass
+    with pytest.raises(StopError):
+        shares[2].reserve(5, stop)
+    shares[0].close()
+    waits.join(20)
+    assert budget.bytes_in_hand == 50
+
+
+def test_a_file_that_others_wait_for_waits_for_no_bytes() -> None:
+    budget = ByteBudget(100)
+    budget.enter("a", 1, never).reserve(100, never)
+    budget.enter("a", 1, never, waits=False).reserve(50, stop)
+
+
+def test_only_so_many_files_are_in_hand_at_once() -> None:
+    budget = ByteBudget(most_files=1)
+    share = budget.enter("a", 1, never)
+    with pytest.raises(StopError):
+        budget.enter("b", 2, stop)
+    share.close()
+    budget.enter("b", 2, stop)
+
+
+def test_a_slow_job_makes_room_for_the_others() -> None:
+    budget = ByteBudget(100, most_files=1)
+    budget.enter("slow", 1, never).reserve(100, never)
+    budget.stop_counting("slow")
+    budget.enter("b", 2, stop).reserve(100, stop)
+    assert budget.bytes_in_hand == 100
