@@ -65,11 +65,11 @@ def harvest(
     process.returncode = os.waitstatus_to_exitcode(status)
     whole = time.perf_counter() - start
     began, ended = (
-        [datetime.fromisoformat(entry["at"]) for entry in events if entry["event"] == name]
+        [datetime.fromisoformat(entry["at"]) for entry in events if entry.get("event") == name]
         for name in ("job_started", "job_harvested")
     )
     if status != 0 or len(ended) != jobs:
-        sys.exit(f"the harvest failed: {[e for e in events if e['event'] == 'job_failed']}")
+        sys.exit(f"the harvest failed: {[e for e in events if e.get('event') != 'file_stored']}")
     return Outcome((max(ended) - min(began)).total_seconds(), whole, usage.ru_maxrss * 1024)
 
 
@@ -104,7 +104,7 @@ def timed(command: list[str]) -> Outcome:
 
 @contextmanager
 def project(home: Path, *, waiting_jobs: int) -> Iterator[dict[str, str]]:
-    """The settings of a sandbox with so many waiting jobs, in a process of its own."""
+    """The settings of a sandbox with so many waiting jobs, its S3 keys included."""
     with _process(_serve_project, str(home), waiting_jobs) as settings:
         yield settings
 

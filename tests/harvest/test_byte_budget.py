@@ -48,7 +48,7 @@ def test_the_job_that_began_first_goes_first() -> None:
     shares[0].reserve(90, never)
     waits = threading.Thread(target=shares[1].reserve, args=(50, never))
     waits.start()
-    while not budget._waiting:
+    while not budget.files_waiting:
         pass
     with pytest.raises(StopError):
         shares[2].reserve(5, stop)

@@ -67,9 +67,9 @@ def fetched(
     """What arrives of the file of such a host; failed attempts are repeated at once."""
     monkeypatch.setattr(Retry, "sleep", lambda _policy, _answer: None)
     monkeypatch.setattr(download, "LEAST_BYTES", MEGABYTE)
-    monkeypatch.setattr(range_readers, "_SMALLEST_PART", 256 << 10)
-    monkeypatch.setattr(range_readers, "_LISTEN_SECONDS", 0.0)
-    monkeypatch.setattr(range_readers, "_WAIT_SECONDS", 0.01)
+    monkeypatch.setattr(range_readers, "SMALLEST_PART", 256 << 10)
+    monkeypatch.setattr(range_readers, "LISTEN_SECONDS", 0.0)
+    monkeypatch.setattr(range_readers, "WAIT_SECONDS", 0.01)
     servers: list[RawServer] = []
 
     def fetch(host: Host) -> Contents:

@@ -87,6 +87,12 @@ class ByteBudget:
         with self._changed:
             return self._bytes()
 
+    @property
+    def files_waiting(self) -> int:
+        """Files whose bytes do not fit yet."""
+        with self._changed:
+            return len(self._waiting)
+
     def stop_counting(self, job_id: str) -> None:
         """Free what a job holds, though it goes on: it is so slow that others go on beside it."""
         with self._changed:

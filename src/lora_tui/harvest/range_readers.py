@@ -33,17 +33,17 @@ _MOST: Final = 6
 """Connections of one file."""
 _FURTHER: Final = threading.BoundedSemaphore(12)
 """Further connections of all files of this process; each has a buffer."""
-_SMALLEST_PART: Final = 2 << 20
+SMALLEST_PART: Final = 2 << 20
 _LARGEST_PART: Final = 16 << 20
 _PARTS_TO_GO: Final = 3
 """Parts of each connection that should be left, so that all end at about the same time."""
 _FAST: Final = 400e6
 """Bytes a second that leave nothing to gain."""
-_LISTEN_SECONDS: Final = 0.1
+LISTEN_SECONDS: Final = 0.1
 """How long the rate is measured before one more connection is opened."""
 _FULL: Final = 64 << 20
 """Bytes that wait for the bucket; while there are more, one connection is enough."""
-_WAIT_SECONDS: Final = 0.2
+WAIT_SECONDS: Final = 0.2
 _BUFFER: Final = 1 << 20
 
 _LEFT_TO_OTHERS: Final = (SourceUnreachableError, ExpiredLinkError, SourceGoneError, BackendError)
@@ -93,7 +93,7 @@ class RangeReaders:
         try:
             while True:
                 with self._changed:
-                    self._changed.wait_for(self._has_news, _WAIT_SECONDS)
+                    self._changed.wait_for(self._has_news, WAIT_SECONDS)
                     ended = not self._readers
                     fatal = self._halted
                 self._spool.require_open()
@@ -141,11 +141,11 @@ class RangeReaders:
         if self._since is None:
             self._since = (now, done)
         elapsed, arrived = now - self._since[0], done - self._since[1]
-        if self._no_more or count >= _MOST or elapsed < _LISTEN_SECONDS:
+        if self._no_more or count >= _MOST or elapsed < LISTEN_SECONDS:
             return
         self._since = (now, done)
         is_needed = self._spool.lead < _FULL // 4 and arrived < _FAST * elapsed
-        is_enough_left = self._pieces.missing >= 2 * count * _SMALLEST_PART
+        is_enough_left = self._pieces.missing >= 2 * count * SMALLEST_PART
         if is_needed and is_enough_left and _FURTHER.acquire(blocking=False):
             self._start(
                 _Reader(SourceConnection(allow_private=self._allow_private), is_first=False)
@@ -218,7 +218,7 @@ class RangeReaders:
 
     def _part_size(self) -> int:
         share = self._pieces.missing // (_PARTS_TO_GO * max(1, len(self._readers)))
-        return max(_SMALLEST_PART, min(_LARGEST_PART, share))
+        return max(SMALLEST_PART, min(_LARGEST_PART, share))
 
     def _wait_for_bucket(self) -> None:
         """Wait while enough bytes lie in the spool and another connection reads."""
@@ -229,7 +229,7 @@ class RangeReaders:
                 and not self._halted
             ):
                 self._waiting += 1
-                self._changed.wait(_WAIT_SECONDS)
+                self._changed.wait(WAIT_SECONDS)
                 self._waiting -= 1
 
 
