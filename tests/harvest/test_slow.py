@@ -66,7 +66,7 @@ def world(new_world: Callable[..., World], monkeypatch: pytest.MonkeyPatch) -> W
         "schedule.LEAST_SECONDS",
     ):
         monkeypatch.setattr(f"lora_tui.harvest.{name}", 0.05)
-    monkeypatch.setattr("lora_tui.harvest.job.PROGRESS_SECONDS", 0.02)
+    monkeypatch.setattr("lora_tui.harvest.job_files.PROGRESS_SECONDS", 0.02)
     return new_world(waiting_jobs=2)
 
 

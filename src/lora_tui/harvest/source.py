@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from typing import Final
 
 import httpx
@@ -32,7 +33,10 @@ _PROGRESS: Final = 64 * 1024
 
 
 class SourceFiles:
-    """The files of one job; for a refused URL the worker is asked once again."""
+    """The files of one job; for a refused URL the worker is asked once again.
+
+    Safe to use from several threads, one for each file.
+    """
 
     def __init__(
         self, worker: Worker, external_job_id: str, *, allow_private_urls: bool = False
@@ -41,7 +45,9 @@ class SourceFiles:
         self._worker = worker
         self._external_job_id = external_job_id
         self._allow_private_urls = allow_private_urls
-        self._renewed: set[str] = set()
+        self._refused: set[str] = set()
+        """Files of which a URL was refused once."""
+        self._lock = threading.Lock()
         self._urls = checked_files(worker.result(external_job_id))
 
     @property
@@ -70,7 +76,7 @@ class SourceFiles:
             try:
                 download.attempt(url)
             except ExpiredLinkError:
-                self._renew(name)
+                self._renew(name, url)
             except SourceUnreachableError as error:
                 if spool.length - before >= _PROGRESS:
                     attempts = RETRY
@@ -83,20 +89,24 @@ class SourceFiles:
                 spool.finish()
                 return
 
-    def _renew(self, name: str) -> None:
-        if name in self._renewed:
-            raise SourceForbiddenError(
-                "The worker's storage refuses a file, with a new URL as well",
-                details=terminal_safe(name, limit=120),
-            )
-        self._renewed.add(name)
-        urls = checked_files(self._worker.result(self._external_job_id))
-        if urls.keys() != self._urls.keys():
-            raise IntegrityError(
-                "The GPU worker names other files than before",
-                remedy="nothing to do: the next cycle begins this job anew",
-            )
-        self._urls = urls
+    def _renew(self, name: str, refused: str) -> None:
+        """Ask for new URLs of all files, unless another file has done so meanwhile."""
+        with self._lock:
+            if name in self._refused:
+                raise SourceForbiddenError(
+                    "The worker's storage refuses a file, with a new URL as well",
+                    details=terminal_safe(name, limit=120),
+                )
+            self._refused.add(name)
+            if self._urls[name] != refused:
+                return
+            urls = checked_files(self._worker.result(self._external_job_id))
+            if urls.keys() != self._urls.keys():
+                raise IntegrityError(
+                    "The GPU worker names other files than before",
+                    remedy="nothing to do: the next cycle begins this job anew",
+                )
+            self._urls = urls
 
 
 def checked_files(result: WorkerResult) -> dict[str, str]:
