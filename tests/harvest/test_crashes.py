@@ -16,6 +16,7 @@ import pytest
 
 from lora_tui.gateway.rest import Rest
 from lora_tui.gateway.storage import Storage
+from lora_tui.harvest.byte_budget import ByteBudget
 from lora_tui.harvest.events import FileStored, JobHarvested
 from lora_tui.harvest.schedule import repeating
 from tests.harvest.mortal import CrashError, mortal
@@ -199,7 +200,8 @@ def test_a_harvester_that_comes_second_with_a_file_leaves_the_job_for_last(
         world.home = here
 
     other.meanwhile = run_the_other
-    _, events = world.run(replace(harvester, storage=cast(Storage, other)))
+    one_file = ByteBudget(most_files=1)
+    _, events = world.run(replace(harvester, storage=cast(Storage, other), budget=one_file))
     harvested = [event.job_id for event in events if isinstance(event, JobHarvested)]
     assert harvested == jobs[1:]
     world.check_complete()
