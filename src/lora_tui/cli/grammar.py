@@ -19,7 +19,6 @@ from lora_tui.cli.command import Command
 from lora_tui.cli.command_table import COMMANDS
 from lora_tui.cli.options import FREE_TEXTS, days, positive, size
 from lora_tui.errors import UsageError
-from lora_tui.harvest.byte_budget import DEFAULT_BYTES, MOST_JOBS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -348,14 +347,14 @@ def _harvest_options() -> _Parser:
     group.add_argument(
         "--concurrency",
         type=positive,
-        default=MOST_JOBS,
+        default=8,
         metavar="N",
-        help=f"at most N jobs at the same time ({MOST_JOBS})",
+        help="at most N jobs at the same time (8)",
     )
     group.add_argument(
         "--spool-limit",
         type=size,
-        default=DEFAULT_BYTES,
+        default="4G",
         metavar="SIZE",
         help="bytes of files in hand of all jobs together, such as 500M (4G)",
     )

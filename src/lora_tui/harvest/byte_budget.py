@@ -12,8 +12,6 @@ from collections.abc import Callable
 from typing import Final
 
 DEFAULT_BYTES: Final = 4 << 30
-MOST_JOBS: Final = 8
-"""Jobs at once, as far as their bytes fit."""
 MOST_FILES: Final = 8
 """Each has buffers and two threads."""
 _CHECK_SECONDS: Final = 0.5
