@@ -54,10 +54,10 @@ class Host:
         yield from self._ranges(number, start, end)
 
 
-def part(start: int, end: int, *, etag: str = ETAG) -> list[bytes]:
+def part(start: int, end: int, *, etag: str = ETAG, body: bytes = BODY) -> list[bytes]:
     span = f"Content-Range: bytes {start}-{end - 1}/{len(BODY)}"
     length = f"Content-Length: {end - start}"
-    return [head(etag, span, length, status="206 Partial Content") + BODY[start:end]]
+    return [head(etag, span, length, status="206 Partial Content") + body[start:end]]
 
 
 @pytest.fixture
@@ -133,3 +133,30 @@ def test_a_part_that_redirects_to_a_private_address_ends_the_download(
     away = head("Location: ftp://10.0.0.1/f", "Content-Length: 0", status="302 Found")
     with pytest.raises(RefusedResultError):
         fetched(Host(lambda _number, _start, _end: [away], parts=1))
+
+
+def test_after_all_connections_broke_another_version_does_not_fill_the_gaps(
+    fetched: Callable[[Host], Contents],
+) -> None:
+    """Parts lie in the spool beyond the first gap; the next attempt finds a new version."""
+    known = 64 << 10
+    other = BODY[:known] + BODY[known:][::-1]
+
+    class Changed(Host):
+        def answer(self, request: str) -> Iterator[bytes]:
+            newer = re.search(r'(?is)range: bytes=(\d+)-(\d+).*if-range: "two"', request)
+            if newer is not None:
+                start, end = int(newer[1]), int(newer[2]) + 1
+                yield from part(start, end, etag='ETag: "two"', body=other)
+            elif re.search(r"(?im)^range: bytes=\d+-\r?$", request):
+                yield whole(other, 'ETag: "two"')
+            elif re.search(r"(?im)^range:", request):
+                yield from super().answer(request)
+            else:
+                yield head(ETAG, f"Content-Length: {len(BODY)}") + BODY[:known]
+                self._enough.wait(20)
+
+    busy = whole(b"", status="503 Service Unavailable")
+    host = Changed(lambda n, start, end: part(start, end) if n == 0 else [busy], parts=2)
+    with pytest.raises(IntegrityError, match="changed while"):
+        fetched(host)

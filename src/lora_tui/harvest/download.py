@@ -53,6 +53,8 @@ class Download:
                 self._skip(answer, have - answer.start)
             elif have and self._validator != before:
                 raise changed_error()
+            if self._pieces is not None and self._validator != before:
+                raise changed_error()  # parts of the earlier version lie beyond the first gap
             if self._has_ranges(answer, have):
                 self._read_ranges(url, connection, answer)
             else:
