@@ -8,9 +8,12 @@ from typing import Any
 
 import pytest
 
+from lora_tui.errors import UnreachableError
+from lora_tui.harvest import loop
 from lora_tui.harvest.events import Event, JobFailed, JobHarvested, ResultLost
 from lora_tui.harvest.harvester import Harvester
 from lora_tui.harvest.ledger_schema import JobState, State
+from lora_tui.json_values import Row
 from lora_tui.sandbox.postgrest import harvest_queue, rest
 from tests.harvest.world import World
 
@@ -102,6 +105,33 @@ def test_a_stop_gives_back_what_was_claimed_and_not_begun(world: World) -> None:
     assert result.harvested == 1
     assert leases(world) == set()
     assert world.run(machine(world, "b"))[0].harvested == 3
+
+
+def test_a_claim_that_fails_beside_running_jobs_does_not_end_the_cycle(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(loop, "READ_QUEUE_SECONDS", 0.0)
+    harvester = world.harvester()
+    take, claim = harvester.queue.take, harvester.rest.claim_lease
+    begun: list[str] = []
+    refused = threading.Event()
+
+    def take_not_beside(number: int) -> list[Row]:
+        if threading.current_thread().name == "harvest watch":
+            refused.set()
+            raise UnreachableError("no answer")
+        return take(number)
+
+    def begin(job_id: str, *arguments: Any) -> Any:
+        begun.append(job_id)
+        assert len(begun) != 2 or refused.wait(20)  # nothing waits in this harvester now
+        return claim(job_id, *arguments)
+
+    harvester.queue.take = take_not_beside  # type: ignore[method-assign]
+    harvester.rest.claim_lease = begin  # type: ignore[method-assign]
+    result, _ = world.run(harvester)
+    assert (result.harvested, result.left) == (4, 0)
 
 
 def test_a_copy_of_an_earlier_moment_is_replaced_by_the_next_one(pair: World) -> None:

@@ -6,6 +6,7 @@ import logging
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -191,6 +192,23 @@ def test_after_a_crash_only_the_missing_parts_are_sent(place: Place) -> None:
     assert place.store().sent
     place.check_stored()
     assert len(place.asked("PUT")) == 1
+
+
+def test_an_upload_that_is_continued_after_days_is_not_taken_for_abandoned(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(spool: Spool) -> None:
+        spool.announce(len(BODY), '"one"')
+        until(lambda: place.unfinished() != [])
+        raise CrashError
+
+    with pytest.raises(CrashError):
+        place.store(interrupted)
+    monkeypatch.setattr(multipart, "ABANDONED_AGE", timedelta(days=-1))
+    place.sandbox.forget_requests()
+    place.store()
+    place.check_stored()
+    assert [entry["status"] for entry in place.asked("DELETE")] == []
 
 
 def test_a_source_that_changed_meanwhile_is_sent_anew_and_what_was_left_is_removed_in_a_day(

@@ -219,13 +219,15 @@ class JobPool:
     def _claim(self, number: int) -> None:
         """Add up to `number` claimed jobs to the queue. Raises the error family."""
         assert self._more is not None
-        jobs: list[Row] = []
+        jobs: list[Row] | None = None
         try:
             jobs = self._more(number)
         finally:
             with self._lock:
-                self._taking, self._exhausted = False, not jobs
-                if not self._closed:  # else they are released at once
+                self._taking = False
+                if jobs is not None:  # a claim that failed does not say that the queue is empty
+                    self._exhausted = not jobs
+                if jobs and not self._closed:  # else they are released at once
                     self._queue += jobs
                     self._sort()
                     self._start_threads()

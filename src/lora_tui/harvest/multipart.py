@@ -85,7 +85,8 @@ class PartsUpload:
         pool = ThreadPoolExecutor(PARTS_AT_ONCE, thread_name_prefix="part")
         try:
             # meanwhile, so that it costs no round trip; where it fails, the next upload does it
-            pool.submit(abort_abandoned, self.s3, self.path.rpartition("/")[0])
+            folder = self.path.rpartition("/")[0]
+            pool.submit(abort_abandoned, self.s3, folder, but=self.upload_id)
             for number, (start, end) in enumerate(spans, 1):
                 md5 = hashlib.md5(usedforsecurity=False)
                 for piece in spool.read_range(start, end):
@@ -161,14 +162,16 @@ class PartsUpload:
         return found.size, (found.etag or "").strip('"').lower()
 
 
-def abort_abandoned(s3: S3Uploads, folder: str) -> int:
+def abort_abandoned(s3: S3Uploads, folder: str, *, but: str) -> int:
     """Remove unfinished uploads below a folder that a killed process left; how many.
 
-    Younger ones may still have a sender. Raises LoraTuiErrors.
+    Younger ones may still have a sender, and the one with the id `but` has. Raises LoraTuiErrors.
     """
     removed = 0
     for upload in s3.unfinished(f"{folder.strip('/')}/"):
-        if upload.begun is not None and clock.now() - upload.begun > ABANDONED_AGE:
+        if upload.begun is None or upload.upload_id == but:
+            continue
+        if clock.now() - upload.begun > ABANDONED_AGE:
             s3.abort(upload.key, upload.upload_id)
             removed += 1
     return removed
