@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from lora_tui.errors import TooLargeError
+from lora_tui.errors import CancelledError, TooLargeError
 from lora_tui.harvest.artifact_rows import StoredFile
+from lora_tui.harvest.spool import Spool
 from lora_tui.push.directory import LocalFile
 from lora_tui.push.send import send_files
 
@@ -66,3 +68,36 @@ def test_the_error_of_a_file_is_that_of_the_push_and_ends_the_files_in_hand(
     with pytest.raises(TooLargeError):
         send(store_file, told)
     assert told == []
+
+
+def test_a_file_that_is_on_its_way_to_the_bucket_ends_too(
+    send: Callable[..., list[StoredFile]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All of it is in the spool at once: a long upload must not wait for its own end."""
+    (tmp_path / "a").write_bytes(bytes(3 << 20))
+    file = LocalFile(tmp_path / "a", 3 << 20, "a")
+    monkeypatch.setattr("tests.push.test_send.FILES", [(file, "u/a/a"), FILES[1]])
+    begun = threading.Barrier(2, timeout=10)
+    ends: list[BaseException] = []
+
+    def store_file(
+        _sender: object, name: str, _path: str, fill: Callable[[Spool], None], **_: object
+    ) -> StoredFile:
+        if name != "a":
+            begun.wait()
+            raise TooLargeError("too large")
+        with Spool(tmp_path) as spool:
+            fill(spool)
+            begun.wait()
+            until = time.monotonic() + 5
+            try:
+                while time.monotonic() < until:
+                    next(spool.read_from(1 << 20))
+            except CancelledError as error:
+                ends.append(error)
+                raise
+        return StoredFile(name, "", 1, name, True)
+
+    with pytest.raises(TooLargeError):
+        send(store_file, [])
+    assert len(ends) == 1

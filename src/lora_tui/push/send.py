@@ -42,15 +42,21 @@ def send_files(
     that was checked, and what `store_file` raises.
     """
     ended = threading.Event()
+    spools: list[Spool] = []
 
     def check_stop() -> None:
         if ended.is_set():
             raise CancelledError("The push was stopped")
 
+    def fill(file: LocalFile, spool: Spool) -> None:
+        spools.append(spool)  # before the look: one of both sees the other
+        check_stop()
+        _read_into(file, spool)
+
     def send(file: LocalFile, path: str) -> StoredFile:
         check_stop()
         check()
-        return _send_file(sender, file, path, receipts, spool_dir, check_stop)
+        return _send_file(sender, file, path, partial(fill, file), receipts, spool_dir, check_stop)
 
     pool = ThreadPoolExecutor(_FILES_AT_ONCE, "push")
     try:
@@ -60,6 +66,8 @@ def send_files(
         return [one.result() for one in sending]
     finally:
         ended.set()
+        for spool in spools:  # a file on this disk is soon read; its upload would go on to its end
+            spool.fail(CancelledError("The push was stopped"))
         pool.shutdown(cancel_futures=True)
 
 
@@ -67,6 +75,7 @@ def _send_file(
     sender: Sender,
     file: LocalFile,
     path: str,
+    fill: Callable[[Spool], None],
     receipts: Receipts,
     spool_dir: Path,
     check_stop: Callable[[], None],
@@ -76,7 +85,7 @@ def _send_file(
         sender,
         file.name,
         path,
-        partial(_read_into, file),
+        fill,
         spool_dir=spool_dir,
         receipts=receipts,
         check_stop=check_stop,
