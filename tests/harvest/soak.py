@@ -77,6 +77,15 @@ class Soak(AbstractContextManager["Soak"]):
         )
         return int(row["n"])
 
+    def retry_all(self) -> None:
+        """Have jobs that wait for their next attempt tried at once; in a project with our queue."""
+        jobs = self.world.sandbox._backend.database.rows(
+            "SELECT id FROM training_jobs WHERE status = 'completed' AND artifact_id IS NULL"
+        )
+        self.world.http.post(
+            "/rest/v1/rpc/retry_harvest_jobs", json={"p_job_ids": [row["id"] for row in jobs]}
+        )
+
     def harvest_until_killed(self, seconds: float, machine: str = "") -> None:
         """Run the service for so long at most, then kill it; sooner where no job waits.
 
