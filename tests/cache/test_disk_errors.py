@@ -135,8 +135,8 @@ def test_garbage_in_the_file_is_detected_when_it_is_read(tmp_path: Path) -> None
         db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     size = path.stat().st_size
     with path.open("r+b") as file:
-        file.seek(size // 3 // 4096 * 4096)
-        file.write(b"\xde\xad\xbe\xef" * 1024 * 20)
+        file.seek(size // 4 // 16384 * 16384)
+        file.write(b"\xde\xad\xbe\xef" * 4096 * 20)
     with (  # noqa: PT012 - it may show at the opening or at the reading
         pytest.raises(DamagedCacheError),
         translate_database_errors(path),

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from lora_tui.harvest.artifact_rows import artifact_id_of
+from lora_tui.harvest.byte_budget import ByteBudget
 from lora_tui.harvest.events import FileStored
+from lora_tui.harvest.harvester import Harvester
 from tests.harvest.hostile import WEIGHTS, HostileWorker
 from tests.harvest.mortal import CrashError, mortal
 from tests.harvest.world import World, failures
@@ -19,10 +22,14 @@ def unfinished(new_world: Callable[..., World]) -> World:
     """Without leases: of the first job's files three are in the bucket when the harvester dies."""
     world = new_world(waiting_jobs=2, migrated=False)
     with pytest.raises(CrashError):
-        world.run(mortal(world.harvester(), 4))
+        world.run(mortal(one_file_at_a_time(world), 4))
     assert len(world.objects()) == 3
     assert receipts(world) == [artifact_id_of(world.jobs()[0]["id"])]
     return world
+
+
+def one_file_at_a_time(world: World) -> Harvester:
+    return replace(world.harvester(), budget=ByteBudget(most_files=1))
 
 
 def receipts(world: World) -> list[str]:
@@ -130,7 +137,7 @@ def test_no_model_names_a_file_that_somebody_removed_meanwhile(world: World) -> 
         if isinstance(event, FileStored) and event.file == "training_args.bin":
             harvester.storage.delete([path])
 
-    harvester = world.harvester()
+    harvester = one_file_at_a_time(world)
     result, events = world.run(harvester, emit=remove)
     assert job["id"] not in world.artifacts()
     assert failures(events)[job["id"]].details == "adapter_config.json"
@@ -149,7 +156,8 @@ def test_what_a_failed_try_stored_and_the_model_does_not_name_is_removed(
         files = worker.files_of(job["external_job_id"])
         whole = files[WEIGHTS]
         files |= {"extra.json": b"{}", WEIGHTS: b""}
-        world.run(world.harvester(gpu_url=worker.url))
+        harvester = replace(world.harvester(gpu_url=worker.url), budget=ByteBudget(most_files=1))
+        world.run(harvester)
         assert any(path.endswith("/extra.json") for path in world.objects())
         del files["extra.json"]
         files[WEIGHTS] = whole

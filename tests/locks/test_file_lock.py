@@ -121,7 +121,7 @@ def test_a_harvest_whose_state_a_suspended_process_holds_goes_on_and_says_so_onc
     hold: Hold, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr("lora_tui.harvest.ledger_schema.BUSY_SECONDS", 0.2)
-    monkeypatch.setattr("lora_tui.harvest.ledger.SHORT_WAIT_MS", 0)
+    monkeypatch.setattr("lora_tui.harvest.ledger_file.SHORT_WAIT_MS", 0)
     with Ledger(tmp_path / "ledger.sqlite3") as ledger:
         ledger.started("a", "a job", "holder")
         pid = hold(tmp_path / "ledger.sqlite3")

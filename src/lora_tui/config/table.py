@@ -92,8 +92,7 @@ class Profile(NamedTuple):
             UrlOrOff(),
             "the storage's own address, to which `--harvest` and `push` send large files, or `off`",
             variable="LORA_TUI_STORAGE_URL",
-            unset="`https://PROJECT.storage.supabase.co` where `url` is"
-            " `https://PROJECT.supabase.co`",
+            unset="https://PROJECT.storage.supabase.co for https://PROJECT.supabase.co",
         ),
     ] = None
     s3_access_key_id: Annotated[

@@ -235,6 +235,8 @@ class SessionAuth(httpx.Auth):
         self._thread_lock = threading.Lock()
         self._used_up: set[Secret] = set()
         """Used refresh tokens: a stored session with one of them is older than ours."""
+        self._refused: tuple[Secret, SessionEndedError] | None = None
+        """The refresh token that Auth refused: other requests that wait do not send it again."""
 
     @property
     def session(self) -> Session:
@@ -300,10 +302,12 @@ class SessionAuth(httpx.Auth):
 
     def _successor(self, session: Session) -> Session:
         """The renewed session, or a new one of the same account. Raises SessionEndedError."""
-        try:
-            return refresh(self._url, self._anon_key.reveal(), session, client=self._client)
-        except SessionEndedError as error:
-            return self._sign_in_as(session, error)
+        if self._refused is None or self._refused[0] != session.refresh_token:
+            try:
+                return refresh(self._url, self._anon_key.reveal(), session, client=self._client)
+            except SessionEndedError as error:
+                self._refused = session.refresh_token, error
+        return self._sign_in_as(session, self._refused[1])
 
     def _sign_in_as(self, session: Session, failure: LoraTuiError) -> Session:
         """A new session of the same account; raises `failure` where no password makes one."""

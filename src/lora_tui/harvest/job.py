@@ -142,8 +142,7 @@ def _make_model(attempt: Attempt, lease: Lease, *, yielding: bool) -> bool:
         found = listed.result()
         stored = store_files(attempt, lease, found, yielding=yielding)
         row = artifact_row(attempt.job, points.result(), stored.files, stored.weights)
-        if stored.by_worker or not _is_fresh(began):
-            check_stored(harvester.storage, identity, stored.files)
+        check_stored(harvester.storage, identity, stored.files)
         lease.check()
         artifact, adopted = write_artifact(harvester.rest, row)
     receipts = attempt.receipts()

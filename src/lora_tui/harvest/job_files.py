@@ -40,8 +40,6 @@ class StoredFiles:
     files: Sequence[StoredFile]
     weights: dict[str, Any] | None
     """The summary of the weights."""
-    by_worker: bool
-    """Whether the worker has put some of them there."""
 
 
 def store_files(
@@ -57,7 +55,7 @@ def store_files(
     upload = find_upload(harvester.storage, identity, found)
     files = _accept_upload(attempt, upload, receipts)
     if upload.is_whole:
-        return StoredFiles(files, None, by_worker=True)
+        return StoredFiles(files, None)
     source = open_source(harvester, identity, upload)
     names = [name for name in source.names if name not in upload.files]
     ended = threading.Event()
@@ -84,7 +82,7 @@ def store_files(
         job.start(sorted(names, key=lambda name: not name.endswith(".json")), lease)
     finally:
         stored = job.finish()
-    return StoredFiles([*files, *stored], passing.summary, by_worker=bool(files))
+    return StoredFiles([*files, *stored], passing.summary)
 
 
 class _EndedError(StoppedError):
