@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from datetime import datetime, timedelta
 from itertools import chain, islice
 from typing import Final
 
@@ -39,8 +38,6 @@ from lora_tui.harvest.schedule import is_retention_over
 from lora_tui.harvest.store import HeldElsewhereError
 from lora_tui.json_values import Row, mapping
 
-_FRESH: Final = timedelta(hours=1)
-"""For so long after a look at the objects of a job nothing removes them (publish.py)."""
 _PAGES_AHEAD: Final = 3
 """Pages of metric points that are read while the files are on their way; they stay in memory."""
 
@@ -131,18 +128,16 @@ def _translate_missing_result(harvester: Harvester, identity: Identity) -> Itera
 def _make_model(attempt: Attempt, lease: Lease, *, yielding: bool) -> bool:
     harvester, identity, emit = attempt.harvester, attempt.identity, attempt.emit
     emit(_start_event(identity, dry_run=False))
-    began = clock.now()
     with ThreadPoolExecutor(3, "harvest look") as pool:  # independent of each other
         listed = pool.submit(list, harvester.storage.list(identity.folder))
         points = pool.submit(_metric_points, harvester, identity)
         artifact: Row | None = harvester.rest.artifact_by_job(identity.job_id)
-    found: Sequence[ObjectInfo] | None = None
+    there: Sequence[ObjectInfo] | None = None
     adopted = artifact is not None
     if artifact is None:
-        found = listed.result()
-        stored = store_files(attempt, lease, found, yielding=yielding)
+        stored = store_files(attempt, lease, listed.result(), yielding=yielding)
         row = artifact_row(attempt.job, points.result(), stored.files, stored.weights)
-        check_stored(harvester.storage, identity, stored.files)
+        there = check_stored(harvester.storage, identity, stored.files)
         lease.check()
         artifact, adopted = write_artifact(harvester.rest, row)
     receipts = attempt.receipts()
@@ -152,7 +147,7 @@ def _make_model(attempt: Attempt, lease: Lease, *, yielding: bool) -> bool:
         receipts,
         identity,
         artifact,
-        found=found if not adopted and _is_fresh(began) else None,
+        there=None if adopted else there,
     ):
         return False
     quality = Quality.from_json(artifact.get("quality_metrics"))
@@ -175,10 +170,6 @@ def _metric_points(harvester: Harvester, identity: Identity) -> Iterator[Row]:
     pages = harvester.rest.metric_points(identity.job_id)
     first = list(islice(pages, _PAGES_AHEAD))
     return (point for page in chain(first, pages) for point in page)
-
-
-def _is_fresh(since: datetime) -> bool:
-    return timedelta(0) <= clock.now() - since < _FRESH
 
 
 def _require_own_files(attempt: Attempt) -> None:

@@ -10,7 +10,7 @@ files half as old are sent anew (store.py), and are checked once more before a m
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Any
 
 from lora_tui import clock
@@ -36,13 +36,16 @@ from lora_tui.harvest.store import ORPHAN_AGE
 from lora_tui.json_values import Row, mapping
 
 
-def check_stored(storage: Storage, identity: Identity, files: Iterable[StoredFile]) -> None:
-    """Check that the bucket still holds these files. Raises IntegrityError where one is missing.
+def check_stored(
+    storage: Storage, identity: Identity, files: Iterable[StoredFile]
+) -> Sequence[ObjectInfo]:
+    """Check that the bucket still holds these files; returns all objects of their folder.
 
     A cleanup of orphans removes files only before this check. A file with an ETag must still have
-    it: another one may have replaced it.
+    it: another one may have replaced it. Raises IntegrityError where one is missing or replaced.
     """
-    there = {found.path: found for found in storage.list(identity.folder)}
+    objects = list(storage.list(identity.folder))
+    there = {found.path: found for found in objects}
     missing = [
         file.name
         for file in files
@@ -56,6 +59,7 @@ def check_stored(storage: Storage, identity: Identity, files: Iterable[StoredFil
             details=", ".join(missing),
             remedy="nothing to do: the next cycle checks and sends the files again",
         )
+    return objects
 
 
 def write_artifact(rest: Rest, row: Row) -> tuple[Row, bool]:
@@ -76,11 +80,11 @@ def publish(
     identity: Identity,
     artifact: Row,
     *,
-    found: Iterable[ObjectInfo] | None = None,
+    there: Iterable[ObjectInfo] | None = None,
 ) -> bool:
     """Announce the artifact, then link the job; True where this call has linked it.
 
-    `found`: the objects that were in its folder before its files were stored, where that is known.
+    `there`: the objects in its folder, where `check_stored` has listed them.
     Raises MissingReferenceError where the job was deleted meanwhile.
     """
     foreign = str(artifact["id"]) != identity.artifact_id
@@ -94,7 +98,7 @@ def publish(
         raise MissingReferenceError("Could not link the job: it was deleted meanwhile")
     if linked and not foreign:
         try:
-            remove_unnamed(storage, identity.folder, artifact, found)
+            remove_unnamed(storage, identity.folder, artifact, there)
         except LoraTuiError:
             return linked  # the receipts stay, so `remove_orphans` removes them
     receipts.discard()
