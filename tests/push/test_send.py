@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from lora_tui.harvest.artifact_rows import StoredFile
 from lora_tui.harvest.spool import Spool
 from lora_tui.push.directory import LocalFile
 from lora_tui.push.send import send_files
+from tests.waiting import until
 
 FILES = [(LocalFile(Path(name), 1, name), f"u/a/{name}") for name in "abcd"]
 
@@ -81,18 +81,33 @@ def test_a_file_that_is_on_its_way_to_the_bucket_ends_too(
     ends: list[BaseException] = []
 
     def store_file(
-        _sender: object, name: str, _path: str, fill: Callable[[Spool], None], **_: object
+        _sender: object,
+        name: str,
+        _path: str,
+        fill: Callable[[Spool], None],
+        *,
+        check_stop: Callable[[], None],
+        **_: object,
     ) -> StoredFile:
         if name != "a":
             begun.wait()
             raise TooLargeError("too large")
-        with Spool(tmp_path) as spool:
-            fill(spool)
-            begun.wait()
-            until = time.monotonic() + 5
+
+        def is_stopped() -> bool:
             try:
-                while time.monotonic() < until:
-                    next(spool.read_from(1 << 20))
+                check_stop()
+            except CancelledError:
+                return True
+            return False
+
+        with Spool(tmp_path, check_stop=check_stop) as spool:
+            fill(spool)
+            upload = spool.read_from(0)
+            next(upload)
+            begun.wait()
+            until(is_stopped)
+            try:
+                next(upload)
             except CancelledError as error:
                 ends.append(error)
                 raise

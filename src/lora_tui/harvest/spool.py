@@ -58,7 +58,8 @@ class Spool:
     ) -> None:
         """`on_growth` gets the bytes so far and in all, in the writer's thread.
 
-        `check_stop` is called while the reader waits for bytes; its error is raised there.
+        `check_stop` is called before each piece, and while the reader waits for bytes; its error is
+        raised there.
         `reserve` gets the size of the file when it is announced, and what to call while it waits.
         The last byte can be read only after `inspector` has checked the whole file.
         """
@@ -216,8 +217,8 @@ class Spool:
 
     def read_from(self, offset: int) -> Iterator[bytes]:
         """The bytes from there to the end, a piece as soon as it is whole. Raises what failed."""
-        self.check_stop()
         while True:
+            self.check_stop()
             available = self._wait_for(offset + _PIECE) - offset
             if available <= 0:
                 return
@@ -232,8 +233,8 @@ class Spool:
 
         Raises IntegrityError where the file ends before `end`. May be called from several threads.
         """
-        self.check_stop()
         while start < end:
+            self.check_stop()
             wanted = min(start + _PIECE, end)
             available = min(self._wait_for(wanted), wanted) - start
             if available <= 0:

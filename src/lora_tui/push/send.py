@@ -42,21 +42,15 @@ def send_files(
     that was checked, and what `store_file` raises.
     """
     ended = threading.Event()
-    spools: list[Spool] = []
 
     def check_stop() -> None:
         if ended.is_set():
             raise CancelledError("The push was stopped")
 
-    def fill(file: LocalFile, spool: Spool) -> None:
-        spools.append(spool)  # before the look: one of both sees the other
-        check_stop()
-        _read_into(file, spool)
-
     def send(file: LocalFile, path: str) -> StoredFile:
         check_stop()
         check()
-        return _send_file(sender, file, path, partial(fill, file), receipts, spool_dir, check_stop)
+        return _send_file(sender, file, path, receipts, spool_dir, check_stop)
 
     pool = ThreadPoolExecutor(_FILES_AT_ONCE, "push")
     try:
@@ -66,8 +60,6 @@ def send_files(
         return [one.result() for one in sending]
     finally:
         ended.set()
-        for spool in spools:  # a file on this disk is soon read; its upload would go on to its end
-            spool.fail(CancelledError("The push was stopped"))
         pool.shutdown(cancel_futures=True)
 
 
@@ -75,7 +67,6 @@ def _send_file(
     sender: Sender,
     file: LocalFile,
     path: str,
-    fill: Callable[[Spool], None],
     receipts: Receipts,
     spool_dir: Path,
     check_stop: Callable[[], None],
@@ -85,7 +76,7 @@ def _send_file(
         sender,
         file.name,
         path,
-        fill,
+        partial(_read_into, file),
         spool_dir=spool_dir,
         receipts=receipts,
         check_stop=check_stop,
