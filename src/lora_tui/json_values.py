@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from lora_tui.text import terminal_safe
 
@@ -134,6 +134,26 @@ def number(value: object) -> float | None:
     return result if math.isfinite(result) else None
 
 
+def numbers(values: list[object]) -> Sequence[float | None]:
+    """`number` of each; fast where all are of one kind, as those of a column are."""
+    kinds = set(map(type, values))
+    if kinds == {float} and all(map(math.isfinite, values)):  # type: ignore[arg-type]
+        return values  # type: ignore[return-value]
+    if kinds == {int}:
+        try:
+            return list(map(float, values))  # type: ignore[arg-type]
+        except OverflowError:
+            pass
+    return list(map(number, values))
+
+
+def measured_numbers(values: list[object]) -> Sequence[float | None]:
+    """`measured` of each; fast where all are floats."""
+    if set(map(type, values)) == {float}:
+        return values  # type: ignore[return-value]
+    return list(map(measured, values))
+
+
 def measured(value: object) -> float | None:
     """Like `number`, but NaN and infinities are kept: a run may have logged them.
 
@@ -221,6 +241,17 @@ def identifier(value: object) -> str:
 
     digest = sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
     return f"{terminal_safe(text, limit=40)}~{digest[:12]}"
+
+
+def identifiers(values: list[object]) -> list[str]:
+    """`identifier` of each; fast where none has to be changed."""
+    if set(map(type, values)) == {str}:
+        texts: list[str] = values  # type: ignore[assignment]
+        together = "".join(texts)
+        is_plain = together.isascii() and together.isprintable() and " " not in together
+        if is_plain and max(map(len, texts)) <= 64:
+            return texts
+    return list(map(identifier, values))
 
 
 def parse_json_leniently(content: bytes) -> Any:

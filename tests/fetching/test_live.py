@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import pytest
 
-from lora_tui.cache import metrics
+from lora_tui.cache import drawing, metrics
 from lora_tui.cache.changes import ChangeFeed, Topic
 from lora_tui.cache.connection import open_cache, path_of, transaction
 from lora_tui.cache.integrity import check_integrity
@@ -489,7 +489,7 @@ def test_a_check_of_the_cache_sees_one_state_while_points_come(
     project.tables["metrics_points"] = logged(JOB, 20) + logged(JOBS[1], 20)
     live.read(db, JOBS[:2])
     project.tables["metrics_points"] += logged(JOB, 5, first=20) + logged(JOBS[1], 5, first=20)
-    real, reads = metrics.sum_of_points, []
+    real, reads = drawing.sum_of_points, []
 
     def sum_of_points(other: sqlite3.Connection, job_id: str) -> tuple[int, int]:
         if not reads:

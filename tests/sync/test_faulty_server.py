@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from lora_tui.cache import metadata, metrics
+from lora_tui.cache import drawing, metadata, metrics
 from lora_tui.errors import BackendError, DeniedError
 from lora_tui.fetching.curves import pull_curve
 from lora_tui.gateway import paging
@@ -217,7 +217,7 @@ def test_a_very_long_curve_keeps_its_ends_and_extremes(
     rows[1234]["training_loss"], rows[2001]["training_loss"] = 9.0, 0.1
     rows[777]["validation_loss"] = 2.5
     project.tables["metrics_points"] = rows
-    monkeypatch.setattr(metrics, "DRAWN_WHOLE", 900)
+    monkeypatch.setattr(drawing, "DRAWN_WHOLE", 900)
     pull_curve(rest, db, JOB)
     curve = metrics.get_curve(db, JOB)
     assert {9.0, 0.1} <= {point.training_loss for point in curve}

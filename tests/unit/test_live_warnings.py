@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -25,7 +24,7 @@ LONG_RUNS: Final = 8
 def point(index: int, loss: float | None = 1.0, *, gap: float = 5.0, **values: Any) -> MetricPoint:
     moment = timestamp_text(START + timedelta(seconds=gap * index))
     made = MetricPoint(str(index), moment, 10.0 * index, None, loss, None)
-    return replace(made, **{"gradient_norm": 0.5, "gpu_utilization": 95.0, **values})
+    return made._replace(**{"gradient_norm": 0.5, "gpu_utilization": 95.0, **values})
 
 
 def healthy(
@@ -94,7 +93,7 @@ def test_several_gradient_spikes_are_a_warning_and_one_is_not() -> None:
     points = healthy(200)
     for index in (160, 175, 190):
         assert warnings(points) == []
-        points[index] = replace(points[index], gradient_norm=12.0)
+        points[index] = points[index]._replace(gradient_norm=12.0)
     found = only(warnings(points), Kind.GRADIENT)
     assert found.sentence.startswith("3 gradient spikes in the last 50 points; the highest is 12.0")
 
@@ -103,7 +102,7 @@ def test_validation_that_turned_names_its_best_step() -> None:
     points = healthy(200)
     for number, loss in enumerate((1.9, 1.5, 1.3, 1.2, 1.26, 1.3, 1.36, 1.4)):
         at = 24 * (number + 1)
-        points[at] = replace(points[at], validation_loss=loss)
+        points[at] = points[at]._replace(validation_loss=loss)
     found = only(warnings(points), Kind.OVERFIT)
     assert found.sentence == (
         "The validation loss has risen since step 960: from 1.2000 to 1.4000 at step 1,920, over"
@@ -119,7 +118,7 @@ def test_validation_that_wavers_is_no_turn() -> None:
         points = healthy(300)
         for at in range(20, 300, 20):
             loss = (1.1 + math.exp(-3 * at / 300)) * (1 + chance.gauss(0, 0.02))
-            points[at] = replace(points[at], validation_loss=loss)
+            points[at] = points[at]._replace(validation_loss=loss)
         assert warnings(points) == []
 
 
@@ -147,8 +146,7 @@ def test_nobody_knows_of_a_stall_until_the_points_were_read_once() -> None:
 def test_evaluations_are_no_stall() -> None:
     points = healthy(40, gap=20.0)
     late = [
-        replace(
-            p,
+        p._replace(
             timestamp=timestamp_text(datetime.fromisoformat(p.timestamp) + timedelta(seconds=300)),
         )
         for p in points[20:]
@@ -165,13 +163,13 @@ def test_a_gpu_that_has_worked_and_idles_for_minutes_is_found() -> None:
     assert found.sentence == (
         "The GPU has been idle for 03:15: its utilisation was at most 1.0 % in the last 40 points."
     )
-    as_shares = [replace(p, gpu_utilization=(p.gpu_utilization or 0) / 100) for p in points + idle]
+    as_shares = [p._replace(gpu_utilization=(p.gpu_utilization or 0) / 100) for p in points + idle]
     assert only(warnings(as_shares), Kind.GPU_IDLE).sentence == found.sentence
 
 
 def test_a_gpu_that_nobody_measures_is_not_idle() -> None:
     for value in (0.0, None):
-        unmeasured = [replace(p, gpu_utilization=value) for p in healthy(300)]
+        unmeasured = [p._replace(gpu_utilization=value) for p in healthy(300)]
         assert warnings(unmeasured) == []
 
 
@@ -222,7 +220,7 @@ def test_nothing_that_a_backend_can_send_raises(points: list[MetricPoint], runs:
 
 def rated(*losses: float | None, validation: float | None = None) -> str:
     points = [point(index, loss) for index, loss in enumerate(losses)]
-    points[-1] = replace(points[-1], validation_loss=validation)
+    points[-1] = points[-1]._replace(validation_loss=validation)
     return if_it_ended_now(points).sentence
 
 

@@ -309,7 +309,7 @@ CURVE: Final = [CurvePoint(10.0 * step, 2.0 - step / 100) for step in range(1, 1
 
 
 def test_the_gap_of_a_stored_curve_is_not_counted_as_one_point() -> None:
-    curve = [*CURVE[:50], replace(CURVE[50], after_gap=True), *CURVE[51:]]
+    curve = [*CURVE[:50], CURVE[50]._replace(after_gap=True), *CURVE[51:]]
     sentence = found(
         second_opinion(from_curve(curve), downsampled=True), Kind.NOT_A_NUMBER
     ).sentence

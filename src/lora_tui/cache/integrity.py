@@ -16,8 +16,8 @@ from typing import Final
 from lora_tui import clock
 from lora_tui.cache import metadata
 from lora_tui.cache.connection import path_of, transaction
+from lora_tui.cache.drawing import sum_of_points
 from lora_tui.cache.facets import JOBS, MODELS, value_counts
-from lora_tui.cache.metrics import sum_of_points
 from lora_tui.cache.model_values import COPIED
 from lora_tui.cache.search import has_word_index
 from lora_tui.cache.sums import SUMMED, columns_of, matches_checksum, schema_sum, table_sums

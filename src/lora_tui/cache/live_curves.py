@@ -9,6 +9,7 @@ from typing import Final
 
 from lora_tui.cache import metadata, metrics
 from lora_tui.cache.connection import transaction
+from lora_tui.cache.drawing import sum_with
 from lora_tui.cache.metrics import CHART_POINTS, CurveState
 from lora_tui.cache.stored_numbers import number_of
 from lora_tui.clock import parse_timestamp, timestamp_text
@@ -95,7 +96,7 @@ class LiveCurves:
             logged = step, training, read(validation), read(gradient)
             curve.add(*logged)
             newest = newest.with_point(*logged)
-            total, points_sum = total + 1, metrics.sum_with(points_sum, row)
+            total, points_sum = total + 1, sum_with(points_sum, row)
             last = timestamp, point_id
         drawn = CurveState(total, *last, points_sum, newest)
         metrics.put_curve(db, job_id, curve.points(), drawn, live=True)

@@ -11,6 +11,8 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
+from lora_tui.cache.drawing import VALUES as _VALUES
+from lora_tui.cache.drawing import read_drawing
 from lora_tui.cache.jobs import Activity
 from lora_tui.cache.model_values import refresh_job
 from lora_tui.cache.run_values import forget_runs, put_run, recorded_in_curve
@@ -25,18 +27,11 @@ from lora_tui.domain import (
     NewestValues,
     StepLoss,
     finite,
-    usable_loss,
 )
 
 CHART_POINTS = 600
 SPARKLINE_POINTS = 48
-_VALUES = (
-    "step, epoch, training_loss, validation_loss, learning_rate, gradient_norm, throughput,"
-    " gpu_utilization"
-)
 _COLUMNS = f"job_id, timestamp, id, {_VALUES}"
-DRAWN_WHOLE = 100_000
-"""With more points a curve is down-sampled while it is read, to bound the memory."""
 
 
 def get_curve(db: sqlite3.Connection, job_id: str) -> tuple[CurvePoint, ...]:
@@ -250,18 +245,10 @@ def insert_points(
     db.executemany(
         f"INSERT OR REPLACE INTO {table} ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         [
+            # the slices are of the columns between those that may be NaN
             (
-                job_id,
-                _written(p.timestamp),
-                p.id,
-                p.step,
-                p.epoch,
-                p.training_loss,
-                stored_number(p.validation_loss),
-                p.learning_rate,
-                stored_number(p.gradient_norm),
-                p.throughput,
-                p.gpu_utilization,
+                *(job_id, _written(p.timestamp), p.id, *p[2:5], stored_number(p.validation_loss)),
+                *(p.learning_rate, stored_number(p.gradient_norm), *p[8:]),
             )
             for p in points
         ],
@@ -270,15 +257,10 @@ def insert_points(
 
 def draw_curve(db: sqlite3.Connection, job_id: str) -> None:
     """Draw the curve from all cached points. Call inside a transaction."""
-    curve = _drawn(db, job_id)
-    total, points_sum = sum_of_points(db, job_id)
-    last = db.execute(
-        "SELECT timestamp, id FROM metrics WHERE job_id = ?"
-        " ORDER BY timestamp DESC, id DESC LIMIT 1",
-        [job_id],
-    ).fetchone() or (None, None)
+    found = read_drawing(db, job_id)
     newest = newest_values(db, job_id)
-    put_curve(db, job_id, curve, CurveState(total, last[0], last[1], points_sum, newest))
+    state = CurveState(found.total, *found.last, found.points_sum, newest)
+    put_curve(db, job_id, found.curve, state)
 
 
 class CurveState(NamedTuple):
@@ -369,20 +351,6 @@ def put_stored_curve(db: sqlite3.Connection, job_id: str, curve: Sequence[CurveP
         refresh_job(db, job_id)
 
 
-def sum_of_points(db: sqlite3.Connection, job_id: str) -> tuple[int, int]:
-    """The number of cached points of a job, and their checksum."""
-    sql = f"SELECT timestamp, id, {_VALUES} FROM metrics WHERE job_id = ? ORDER BY timestamp, id"
-    total, found = 0, 0
-    for row in db.execute(sql, [job_id]):
-        total, found = total + 1, sum_with(found, row)
-    return total, found
-
-
-def sum_with(points_sum: int, row: Sequence[object]) -> int:
-    """The checksum of points with one more, whose columns are those of `raw_points`."""
-    return (points_sum * 31 + checksum(row)) & 0xFFFFFFFF
-
-
 def raw_points(
     db: sqlite3.Connection, job_id: str, after: tuple[str, str] = ("", "")
 ) -> sqlite3.Cursor:
@@ -429,47 +397,6 @@ def delete_curves(db: sqlite3.Connection, job_ids: Sequence[str]) -> None:
         refresh_values(db, job_id)
 
 
-def _drawn(db: sqlite3.Connection, job_id: str) -> list[CurvePoint]:
-    """The points that a chart can draw; of very many, the extremes of each group."""
-    sql = (
-        "SELECT step, training_loss, validation_loss, gradient_norm FROM metrics"
-        " WHERE job_id = ? ORDER BY timestamp, id"
-    )
-    (total,) = db.execute("SELECT count(*) FROM metrics WHERE job_id = ?", [job_id]).fetchone()
-    stretch = 1 if total <= DRAWN_WHOLE else 3 * -(-total // DRAWN_WHOLE)
-    points: list[CurvePoint] = []
-    some: list[CurvePoint] = []
-    gap = False
-    for number, (step, logged, validation, gradient) in enumerate(db.execute(sql, [job_id])):
-        training = usable_loss(logged, number_of(gradient))
-        if training is None:
-            gap = bool(points or some)
-            points += _extremes(some)  # no group reaches across a gap
-            some = []
-            continue
-        at = float(number) if step is None else step
-        some.append(CurvePoint(at, training, finite(number_of(validation)), gap))
-        gap = False
-        if len(some) == stretch:
-            points += _extremes(some)
-            some = []
-    return [*points, *_extremes(some)]
-
-
-def _extremes(points: Sequence[CurvePoint]) -> Sequence[CurvePoint]:
-    """Of a group: the minimum, the maximum, the last validated point, and one after a gap."""
-    if len(points) < 3:
-        return points
-    places = range(len(points))
-    chosen = {
-        min(places, key=lambda place: points[place].training_loss),
-        max(places, key=lambda place: points[place].training_loss),
-        *[place for place in places if points[place].validation_loss is not None][-1:],
-        *([0] if points[0].after_gap else []),
-    }
-    return [points[place] for place in sorted(chosen)]
-
-
 def moment_of(text: str) -> datetime | None:
     """Read `timestamp_text`'s form fast, and any other form."""
     try:
@@ -481,18 +408,19 @@ def moment_of(text: str) -> datetime | None:
 
 def _written(timestamp: str) -> str:
     """The time in the form of `timestamp_text`, whose text order is time order."""
-    moment = parse_timestamp(timestamp)
-    return timestamp if moment is None or is_written(timestamp) else timestamp_text(moment)
+    moment = None if is_written(timestamp) else parse_timestamp(timestamp)
+    return timestamp if moment is None else timestamp_text(moment)
 
 
 def _points_json(points: Sequence[CurvePoint]) -> str:
-    return json.dumps(
-        [
-            [p.step, p.training_loss, p.validation_loss, *([True] if p.after_gap else [])]
-            for p in points
-        ]
-    )
+    return _compact_json([[*p] if p.after_gap else p[:3] for p in points])
 
 
 def _sparkline_json(curve: Sequence[CurvePoint]) -> str:
-    return json.dumps([p.training_loss for p in downsample(curve, SPARKLINE_POINTS)])
+    return _compact_json([p.training_loss for p in downsample(curve, SPARKLINE_POINTS)])
+
+
+def _compact_json(numbers: Sequence[object]) -> str:
+    from pydantic_core import to_json  # late: `list` writes no curve
+
+    return to_json(numbers, inf_nan_mode="constants").decode()

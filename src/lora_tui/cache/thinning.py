@@ -18,6 +18,7 @@ from lora_tui import clock
 from lora_tui.cache import metadata, metrics
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import transaction
+from lora_tui.cache.drawing import sum_of_points
 from lora_tui.cache.jobs import Activity
 from lora_tui.cache.sums import SUMMED, checksum
 from lora_tui.clock import timestamp_text
@@ -97,7 +98,7 @@ def _thin(db: sqlite3.Connection, job_id: str) -> None:
 
 def _note_thinned(db: sqlite3.Connection, job_id: str, total: int) -> None:
     """Note that most of a job's `total` points were dropped; the curve stays."""
-    rest, points_sum = metrics.sum_of_points(db, job_id)
+    rest, points_sum = sum_of_points(db, job_id)
     found = db.execute(
         f"SELECT {', '.join(SUMMED['curves'])} FROM curves WHERE job_id = ?", [job_id]
     ).fetchone()

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from lora_tui.json_values import (
     Row,
     identifier,
+    identifiers,
     integer,
     mapping,
     measured,
+    measured_numbers,
     number,
+    numbers,
     pop_first,
     remaining_values,
     text_or_none,
@@ -60,8 +63,7 @@ def convergence_of(quality: Row) -> str:
     return (text_or_none(quality.get("convergence_quality"), limit=20) or "unknown").lower()
 
 
-@dataclass(frozen=True)
-class CurvePoint:
+class CurvePoint(NamedTuple):
     """One point of a loss curve, for charts."""
 
     step: float
@@ -216,8 +218,7 @@ _PLAIN_TIME: Final = re.compile(r"[0-9]{4}-[0-9T:.+-]{6,30}")
 """A timestamp with nothing to make safe for terminals."""
 
 
-@dataclass(frozen=True)
-class MetricPoint:
+class MetricPoint(NamedTuple):
     """One row of `metrics_points`; losses in nats a token."""
 
     id: str
@@ -239,11 +240,9 @@ class MetricPoint:
     @classmethod
     def from_row(cls, row: Row) -> MetricPoint:
         """Read a row; the timestamp keeps its text, because it is the keyset."""
-        at = row.get("timestamp")
-        is_plain = isinstance(at, str) and _PLAIN_TIME.fullmatch(at)  # one of very many
         return cls(
             id=identifier(row.get("id")),
-            timestamp=str(at) if is_plain else terminal_safe(at, limit=64),
+            timestamp=_time_text(row.get("timestamp")),
             step=number(row.get("step")),
             epoch=number(row.get("epoch")),
             training_loss=number(row.get("training_loss")),
@@ -253,6 +252,35 @@ class MetricPoint:
             throughput=number(row.get("throughput")),
             gpu_utilization=number(row.get("gpu_utilization")),
         )
+
+    @classmethod
+    def from_rows(cls, rows: Sequence[Row]) -> list[MetricPoint]:
+        """Read many rows like `from_row`, column by column: a run has thousands."""
+
+        def column(name: str) -> list[object]:
+            return [row.get(name) for row in rows]
+
+        return list(
+            map(
+                cls,
+                identifiers(column("id")),
+                map(_time_text, column("timestamp")),
+                numbers(column("step")),
+                numbers(column("epoch")),
+                numbers(column("training_loss")),
+                measured_numbers(column("validation_loss")),
+                numbers(column("learning_rate")),
+                measured_numbers(column("gradient_norm")),
+                numbers(column("throughput")),
+                numbers(column("gpu_utilization")),
+            )
+        )
+
+
+def _time_text(value: object) -> str:
+    if isinstance(value, str) and _PLAIN_TIME.fullmatch(value):  # one of very many
+        return value
+    return terminal_safe(value, limit=64)
 
 
 def usable_loss(loss: float | None, gradient_norm: float | None = None) -> float | None:

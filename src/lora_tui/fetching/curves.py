@@ -135,7 +135,7 @@ class _Curve:
         return rest.metric_points(self._job_id, after=after or None)
 
     def add(self, page: Sequence[Row]) -> None:
-        points = [MetricPoint.from_row(row) for row in page]
+        points = MetricPoint.from_rows(page)
         if self._whole:
             metrics.add_replacement(self._db, self._job_id, points)
         elif new := [point for point in points if point.id not in self._known]:
