@@ -17,6 +17,7 @@ from lora_tui.cache.jobs import get_job, put_jobs, running_jobs
 from lora_tui.domain import MetricPoint
 from lora_tui.engine.live import JOB_SECONDS, REQUEST_SECONDS, SUSPENDED_SECONDS, LiveSync, Needs
 from lora_tui.engine.running_jobs import sync_running
+from lora_tui.errors import ending_error
 from lora_tui.fetching.live import LiveTally
 from lora_tui.sync import sync_cache
 from tests.pseudo_terminal import PATIENCE
@@ -234,6 +235,24 @@ def test_the_first_sync_starts_the_thread_and_it_ends_when_told(
     live.stop()
     thread.join(PATIENCE)
     assert not thread.is_alive()
+
+
+@pytest.mark.parametrize("error", [ending_error(), RuntimeError("the client is closed")])
+def test_what_fails_because_the_engine_ends_is_no_fault_and_stands_in_no_log(
+    online: Online, live: LiveSync, error: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
+    def read(_db: sqlite3.Connection, _job_ids: list[str]) -> LiveTally:
+        live.stop()
+        raise error
+
+    put(online, "running")
+    online.read = read  # type: ignore[method-assign]
+    live.wake()
+    assert live.thread is not None
+    live.thread.join(PATIENCE)
+    assert not live.thread.is_alive()
+    assert not caplog.records
+    assert "sync" not in online.asked
 
 
 def test_between_two_syncs_changed_jobs_and_new_notifications_are_read_in_few_requests(

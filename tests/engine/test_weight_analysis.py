@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from sqlite3 import Connection
@@ -20,7 +20,7 @@ from lora_tui.cache.weights import get_weight_summary, get_weights, weight_stamp
 from lora_tui.domain import WeightSummary
 from lora_tui.engine.idle_work import IdleWork
 from lora_tui.engine.weights import analyse_downloads
-from lora_tui.errors import CancelledError
+from lora_tui.errors import CancelledError, ending_error
 from tests.adapters.weight_files import pair, write_tensors
 from tests.tui.library import USER, identifier, model_row
 
@@ -124,6 +124,21 @@ def test_the_engine_analyses_in_a_thread_and_ends_it(
     analysis.stop()
     analysis.start()
     analysis.wait()
+
+
+@pytest.mark.parametrize("ends", [False, True])
+def test_work_that_fails_is_logged_but_not_if_it_fails_because_the_engine_ends(
+    path: Path, caplog: pytest.LogCaptureFixture, ends: bool
+) -> None:
+    def fail(_db: Connection, _stop: Callable[[], None]) -> None:
+        if ends:
+            work.stop()
+        raise ending_error()
+
+    work = IdleWork("weights", fail, lambda: closing(open_cache(path, OWNER)))
+    work.start()
+    work.wait()
+    assert len(caplog.records) == (0 if ends else 1)
 
 
 def test_a_damaged_entry_of_the_cache_is_no_entry(db: Connection, tmp_path: Path) -> None:

@@ -66,10 +66,10 @@ class IdleWork:
                     self._work(db, self._check_stop)
             except CancelledError:
                 continue
-            except LoraTuiError as error:  # tried again when it is started again
-                _log.warning("%s: not done: %s", self._name, error)
-            except Exception as error:
-                _log.warning("%s: not done: %s", self._name, type(error).__name__)
+            except Exception as error:  # tried again when it is started again
+                if not self._stop.is_set():  # else the engine ends, and closes connections under us
+                    cause = error if isinstance(error, LoraTuiError) else type(error).__name__
+                    _log.warning("%s: not done: %s", self._name, cause)
 
     def _check_stop(self) -> None:
         if self._stop.is_set():

@@ -140,9 +140,13 @@ class LiveSync:
             except CancelledError:
                 return
             except LoraTuiError as error:
+                if self._stop.is_set():  # the engine ends: its connections are closed under us
+                    return
                 _log.warning("live points: %s", error)
                 seconds = self.note_failure()
             except Exception as error:
+                if self._stop.is_set():
+                    return
                 self._failures += 1
                 seconds = _AFTER_ERRORS.longest
                 log_unexpected("live points", error)
