@@ -134,7 +134,7 @@ def test_no_model_names_a_file_that_somebody_removed_meanwhile(world: World) -> 
     path = f"{job['user_id']}/{artifact_id_of(job['id'])}/adapter_config.json"
 
     def remove(event: object) -> None:
-        if isinstance(event, FileStored) and event.file == "training_args.bin":
+        if isinstance(event, FileStored) and event.file == "adapter_model.safetensors":
             harvester.storage.delete([path])
 
     harvester = one_file_at_a_time(world)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -26,6 +27,7 @@ from lora_tui.harvest.store import store_file
 from lora_tui.sandbox import Sandbox
 from lora_tui.secret import Secret
 from tests.harvest.mortal import CrashError
+from tests.pseudo_terminal import PATIENCE
 from tests.waiting import until
 
 PART = 5 << 20
@@ -305,3 +307,32 @@ def test_an_unfinished_upload_in_pieces_is_continued_where_s3_keys_came_meanwhil
     assert place.asked("PUT") == []
     sent = sum(entry["received"] for entry in place.asked("PATCH", "/storage/v1/upload"))
     assert sent == len(BODY) - CHUNK
+
+
+def test_weights_are_measured_while_the_file_is_still_on_its_way(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measured = threading.Event()
+
+    def measure(descriptor: int | None, _recorded: object) -> str:
+        assert descriptor is not None
+        measured.set()
+        return "facts"
+
+    def send(*_arguments: object, **_options: object) -> None:
+        assert measured.wait(PATIENCE)
+        place.gateway.storage.upload(place.path, iter([BODY]), size=len(BODY))
+
+    monkeypatch.setattr(Sender, "send", send)
+    stored = store_file(
+        Sender(place.gateway.storage),
+        NAME,
+        place.path,
+        whole,
+        spool_dir=place.directory,
+        receipts=place.receipts(),
+        measure=measure,
+    )
+    assert stored.sent
+    assert place.receipts().measured(NAME) == "facts"
+    place.check_stored()

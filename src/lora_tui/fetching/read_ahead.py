@@ -59,6 +59,11 @@ class ReadAhead:
 
         return taken()
 
+    def call(self, function: Callable[[], T]) -> Callable[[], T]:
+        """What returns the result of `function`, or raises its error, once; it is called now."""
+        steps = self.each(call() for call in (function,))
+        return lambda: next(steps)
+
     def together(
         self, sources: Iterable[tuple[K, Iterator[T]]], *, at_once: int
     ) -> Iterator[tuple[K, Step[T]]]:

@@ -21,6 +21,7 @@ from lora_tui.errors import LoraTuiError
 from lora_tui.gateway.http import build_client
 from lora_tui.gateway.responses import check, read_json
 from lora_tui.gateway.retry import SOON
+from lora_tui.gateway.upload_body import LARGE_BODY
 from lora_tui.text import terminal_safe
 
 _HOSTED: Final = re.compile(r"https://([a-z0-9-]{1,63})\.supabase\.co/?", re.ASCII)
@@ -93,7 +94,9 @@ class StorageHosts:
         what = "look up the bucket"
         path = f"{self._direct.base}/bucket/{quote(self._bucket, safe='')}"
         try:
-            body = read_json(check(self._direct.client.get(path), what), what)
+            # over a connection of the kind that sends large files, so that the first one has it
+            answer = self._direct.client.get(path, extensions=dict(LARGE_BODY))
+            body = read_json(check(answer, what), what)
         except LoraTuiError as error:
             host = terminal_safe(httpx.URL(self._direct_url).host, limit=100)
             _log.info("large files take the ordinary host, not %s: %s", host, error)

@@ -8,7 +8,6 @@ id, so existing objects and rows are found and not made twice.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import chain, islice
 from typing import Final
@@ -17,6 +16,7 @@ from lora_tui import clock
 from lora_tui.clock import parse_timestamp
 from lora_tui.domain import Quality
 from lora_tui.errors import LoraTuiError, MissingReferenceError
+from lora_tui.fetching.read_ahead import ReadAhead
 from lora_tui.gateway.gpu import ResultGoneError
 from lora_tui.gateway.storage import ObjectInfo
 from lora_tui.harvest.artifact_rows import Identity, artifact_row
@@ -27,6 +27,7 @@ from lora_tui.harvest.harvester import Harvester
 from lora_tui.harvest.in_bucket import find_upload, has_manifest
 from lora_tui.harvest.job_files import open_source, store_files, upload_event
 from lora_tui.harvest.lease import Lease, LeaseLostError
+from lora_tui.harvest.passing_weights import load_measuring
 from lora_tui.harvest.publish import (
     check_stored,
     discard_failed,
@@ -128,18 +129,20 @@ def _translate_missing_result(harvester: Harvester, identity: Identity) -> Itera
 def _make_model(attempt: Attempt, lease: Lease, *, yielding: bool) -> bool:
     harvester, identity, emit = attempt.harvester, attempt.identity, attempt.emit
     emit(_start_event(identity, dry_run=False))
-    with ThreadPoolExecutor(3, "harvest look") as pool:  # independent of each other
-        listed = pool.submit(list, harvester.storage.list(identity.folder))
-        points = pool.submit(_metric_points, harvester, identity)
-        artifact: Row | None = harvester.rest.artifact_by_job(identity.job_id)
     there: Sequence[ObjectInfo] | None = None
-    adopted = artifact is not None
-    if artifact is None:
-        stored = store_files(attempt, lease, listed.result(), yielding=yielding)
-        row = artifact_row(attempt.job, points.result(), stored.files, stored.weights)
-        there = check_stored(harvester.storage, identity, stored.files)
-        lease.check()
-        artifact, adopted = write_artifact(harvester.rest, row)
+    with ReadAhead() as ahead:  # each costs round trips, and none needs the answer of another
+        listed = ahead.call(lambda: list(harvester.storage.list(identity.folder)))
+        points = ahead.call(lambda: _metric_points(harvester, identity))
+        ahead.call(harvester.storage.host_for_large_files)
+        ahead.call(load_measuring)
+        artifact: Row | None = harvester.rest.artifact_by_job(identity.job_id)
+        adopted = artifact is not None
+        if artifact is None:
+            stored = store_files(attempt, lease, listed(), yielding=yielding)
+            row = artifact_row(attempt.job, points(), stored.files, stored.weights)
+            there = check_stored(harvester.storage, identity, stored.files, stored.listed)
+            lease.check()
+            artifact, adopted = write_artifact(harvester.rest, row)
     receipts = attempt.receipts()
     if not publish(
         harvester.rest,

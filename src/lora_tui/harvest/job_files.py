@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from lora_tui.adapters.config import CONFIG
 from lora_tui.gateway.retry import RETRY
-from lora_tui.gateway.storage import ObjectInfo
+from lora_tui.gateway.storage import ObjectInfo, Storage
 from lora_tui.harvest.artifact_rows import Identity, StoredFile
 from lora_tui.harvest.attempt import Attempt, StoppedError
 from lora_tui.harvest.byte_budget import Share
@@ -40,10 +40,16 @@ class StoredFiles:
     files: Sequence[StoredFile]
     weights: dict[str, Any] | None
     """The summary of the weights."""
+    listed: Sequence[ObjectInfo] | None = None
+    """The objects in the folder, where they were listed after the last file had been stored."""
 
 
 def store_files(
-    attempt: Attempt, lease: Lease, found: Sequence[ObjectInfo], *, yielding: bool
+    attempt: Attempt,
+    lease: Lease,
+    found: Sequence[ObjectInfo],
+    *,
+    yielding: bool,
 ) -> StoredFiles:
     """Store all files. `found`: the objects in the folder of the artifact.
 
@@ -74,6 +80,7 @@ def store_files(
         receipts,
         passing,
         {entry.path: entry for entry in found},
+        _StoredObjects(harvester.storage, identity.folder, len(names)),
         check_stop,
         ended,
         yielding,
@@ -82,11 +89,41 @@ def store_files(
         job.start(sorted(names, key=lambda name: not name.endswith(".json")), lease)
     finally:
         stored = job.finish()
-    return StoredFiles([*files, *stored], passing.summary)
+    return StoredFiles([*files, *stored], passing.summary, job.stored.listed)
 
 
 class _EndedError(StoppedError):
     """Another file of the job failed."""
+
+
+class _StoredObjects:
+    """The objects that were just sent.
+
+    The last one is looked up in a list of all: it shows what the others are by then, so the check
+    right before the model is written needs no further list.
+    """
+
+    def __init__(self, storage: Storage, folder: str, files: int) -> None:
+        self._storage = storage
+        self._folder = folder
+        self._lock = threading.Lock()
+        self._missing = files
+        self.listed: Sequence[ObjectInfo] | None = None
+
+    def find(self, path: str) -> ObjectInfo:
+        """The object of a file; called once for each. Raises NotFoundError."""
+        with self._lock:
+            is_last = self._missing == 1
+        found = self._found_in_list(path) if is_last else None
+        if found is None:
+            found = self._storage.info(path)
+        with self._lock:
+            self._missing -= 1
+        return found
+
+    def _found_in_list(self, path: str) -> ObjectInfo | None:
+        self.listed = list(self._storage.list(self._folder))
+        return next((entry for entry in self.listed if entry.path == path), None)
 
 
 @dataclass(frozen=True)
@@ -98,6 +135,7 @@ class _JobFiles:
     receipts: Receipts
     passing: PassingWeights
     there: Mapping[str, ObjectInfo]
+    stored: _StoredObjects
     check_stop: Callable[[], None]
     ended: threading.Event
     yielding: bool
@@ -186,6 +224,7 @@ class _JobFiles:
             measure=partial(self.passing.take, name),
             reserve=partial(self._reserve, share),
             look_up=self.there.get,
+            look_up_stored=self.stored.find,
         )
 
 

@@ -8,12 +8,12 @@ checked; until then the parts are invisible.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final
 
 from lora_tui import clock
 from lora_tui.errors import (
@@ -96,13 +96,16 @@ class PartsUpload:
                 if there.get(number) != md5s[-1]:
                     body = _Range(spool, start, end)
                     futures.append(pool.submit(self._send_part, number, body, md5s[-1]))
-            while wait(futures, _CHECK_SECONDS, FIRST_EXCEPTION).not_done:
-                _raise_failure(futures)
+            # beside the last parts, as it costs a round trip
+            looking = [] if replace else [pool.submit(self._find)]
+            everything: list[Future[Any]] = [*futures, *looking]
+            while wait(everything, _CHECK_SECONDS, FIRST_EXCEPTION).not_done:
+                _raise_failure(everything)
                 spool.check_stop()
-            _raise_failure(futures)
+            _raise_failure(everything)
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
-        if not replace and self._find() is not None:
+        if any(look.result() is not None for look in looking):
             raise ConflictError("Could not store a file: it is already there")
         self._complete(md5s, size)
         return etag_of_parts(md5s)
@@ -193,7 +196,7 @@ class _Range:
         return self.spool.read_range(self.start, self.end)
 
 
-def _raise_failure(futures: list[Future[None]]) -> None:
+def _raise_failure(futures: Iterable[Future[Any]]) -> None:
     for future in futures:
         if future.done() and (error := future.exception()) is not None:
             if isinstance(error, LoraTuiError):

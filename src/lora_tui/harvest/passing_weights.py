@@ -86,6 +86,13 @@ class PassingWeights:
             self._check_stop()
 
 
+def load_measuring() -> None:
+    """Load numpy, so that it need not be loaded when the weights have arrived."""
+    from lora_tui.adapters import weights
+
+    del weights
+
+
 def measured_summary(
     descriptor: int, config: AdapterConfig | None, check_stop: Callable[[], None] = lambda: None
 ) -> dict[str, Any] | None:

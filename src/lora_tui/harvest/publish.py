@@ -37,14 +37,18 @@ from lora_tui.json_values import Row, mapping
 
 
 def check_stored(
-    storage: Storage, identity: Identity, files: Iterable[StoredFile]
+    storage: Storage,
+    identity: Identity,
+    files: Iterable[StoredFile],
+    listed: Sequence[ObjectInfo] | None = None,
 ) -> Sequence[ObjectInfo]:
     """Check that the bucket still holds these files; returns all objects of their folder.
 
+    `listed`: those objects, where they were listed just now.
     A cleanup of orphans removes files only before this check. A file with an ETag must still have
     it: another one may have replaced it. Raises IntegrityError where one is missing or replaced.
     """
-    objects = list(storage.list(identity.folder))
+    objects = list(storage.list(identity.folder)) if listed is None else listed
     there = {found.path: found for found in objects}
     missing = [
         file.name

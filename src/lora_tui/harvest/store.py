@@ -44,6 +44,7 @@ def store_file(
     measure: Callable[[int | None, Any], Any] = lambda _descriptor, _recorded: None,
     reserve: Callable[[int | None, Callable[[], None]], None] | None = None,
     look_up: Callable[[str], ObjectInfo | None] | None = None,
+    look_up_stored: Callable[[str], ObjectInfo] | None = None,
 ) -> StoredFile:
     """Store what `fill` writes, in a thread, as the object `path`.
 
@@ -52,9 +53,11 @@ def store_file(
     receipt the source is then not read at all. Unusable files (structure.py) never become whole
     objects.
     `measure` gets the whole file, or None where it was not read, and what the receipt has recorded;
-    the receipt records what it returns.
+    the receipt records what it returns. It is called as soon as the file is whole, in the thread
+    that has filled the spool, while the file may still be on its way into the bucket.
     `reserve` gets the size as soon as it is known, and may wait until there is room for it.
-    `look_up` gives the object that is there; without it the bucket is asked.
+    `look_up` gives the object that is there before, `look_up_stored` the one that is there then;
+    without them the bucket is asked.
     Raises what `fill` raises, what Storage raises, DamagedFileError, IntegrityError where the
     service has another size or ETag than we sent, with `yielding` HeldElsewhereError, and what
     `check_stop` raises.
@@ -66,9 +69,8 @@ def store_file(
         check_stop=check_stop,
         reserve=reserve,
     ) as spool:
-        thread = threading.Thread(
-            target=_fill, args=(spool, fill), name=f"fetch {name}", daemon=True
-        )
+        fetch = _Fetch(spool, fill, lambda: measure(spool.whole_file(), receipts.measured(name)))
+        thread = threading.Thread(target=fetch.run, name=f"fetch {name}", daemon=True)
         thread.start()
         try:
             contents, sent, etag = _store_contents(
@@ -77,12 +79,11 @@ def store_file(
         except DamagedFileError:
             receipts.forget(name)  # an upload of these bytes must not be continued
             raise
-        else:
-            measured = measure(spool.whole_file(), receipts.measured(name))
         finally:
             spool.close()
             thread.join()
-    stored = sender.storage.info(path)
+        measured = fetch.measured() if fetch.is_whole else measure(None, receipts.measured(name))
+    stored = (look_up_stored or sender.storage.info)(path)
     if stored.size != contents.size:
         raise IntegrityError(
             "The bucket holds another size than was sent",
@@ -101,11 +102,37 @@ def store_file(
     return StoredFile(name, path, contents.size, contents.sha256, sent)
 
 
-def _fill(spool: Spool, fill: Callable[[Spool], None]) -> None:
-    try:
-        fill(spool)
-    except BaseException as error:
-        spool.fail(error)
+class _Fetch:
+    """Fills a spool, then measures the file; `run` is the main function of the thread."""
+
+    def __init__(
+        self, spool: Spool, fill: Callable[[Spool], None], measure: Callable[[], Any]
+    ) -> None:
+        self._spool = spool
+        self._fill = fill
+        self._measure = measure
+        self._measured: Any = None
+        self._error: BaseException | None = None
+        self.is_whole = False
+        """Whether the spool was filled, so that the file is measured."""
+
+    def run(self) -> None:
+        try:
+            self._fill(self._spool)
+        except BaseException as error:
+            self._spool.fail(error)
+            return
+        self.is_whole = True
+        try:
+            self._measured = self._measure()
+        except BaseException as error:
+            self._error = error
+
+    def measured(self) -> Any:
+        """What measuring gave, once the thread has ended. Raises its error."""
+        if self._error is not None:
+            raise self._error
+        return self._measured
 
 
 def _store_contents(
