@@ -312,7 +312,7 @@ def test_losses_that_are_no_numbers_leave_a_gap_in_the_line(tmp_path: Path) -> N
     ]
     logged = [Logged(p.step, p.training_loss, None) for p in points]
     with closing(open_cache(tmp_path / "cache.sqlite3")) as db, transaction(db, Topic.CURVES):
-        named = [replace(p, id=f"{n:03}", timestamp=moment(n)) for n, p in enumerate(points)]
+        named = [p._replace(id=f"{n:03}", timestamp=moment(n)) for n, p in enumerate(points)]
         metrics.add_points(db, "job", named)
         metrics.draw_curve(db, "job")
         cached = get_curve(db, "job")

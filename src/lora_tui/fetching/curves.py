@@ -113,7 +113,7 @@ def _pull(rest: Rest, curve: _Curve, pause: Callable[[], None]) -> None:
 class _Curve:
     """The points of one job on their way into the cache, page by page: it may have any length.
 
-    New points are written as they come, and the curve is drawn at the end. All points (`whole`)
+    New points are written page by page, the last one together with the curve. All points (`whole`)
     come into a temporary table first, so that a curve that can't be read to its end leaves the
     cache as it was. Only `pages` runs in another thread.
     """
@@ -128,6 +128,7 @@ class _Curve:
             self._since = _overlap_start(metrics.last_point(db, job_id))
             known = self._since and metrics.known_points(db, job_id, self._since)
             self._known = known or set[str]()
+            self._unwritten: list[MetricPoint] = []
             self._changed = not metrics.is_drawn(db, job_id)
 
     def pages(self, rest: Rest) -> Iterator[list[Row]]:
@@ -139,9 +140,10 @@ class _Curve:
         if self._whole:
             metrics.add_replacement(self._db, self._job_id, points)
         elif new := [point for point in points if point.id not in self._known]:
-            with transaction(self._db):
-                metrics.add_points(self._db, self._job_id, new)
-            self._changed = True
+            if self._unwritten:
+                with transaction(self._db):
+                    metrics.add_points(self._db, self._job_id, self._unwritten)
+            self._unwritten, self._changed = new, True
 
     def finish(self) -> None:
         """Draw it: all of its points have come."""
@@ -166,13 +168,17 @@ class _Curve:
             metrics.end_replacement(self._db, self._job_id)
         elif isinstance(error, BackendError):
             self._draw()  # keeps what came, so that it is not requested again each time
+        elif self._unwritten:
+            with transaction(self._db):
+                metrics.add_points(self._db, self._job_id, self._unwritten)
 
     def _draw(self) -> None:
-        if metrics.has_only_stored_curve(self._db, self._job_id):
+        if not self._unwritten and metrics.has_only_stored_curve(self._db, self._job_id):
             with transaction(self._db):
                 metrics.keep_stored_curve(self._db, self._job_id)
             return
         with transaction(self._db, Topic.CURVES):
+            metrics.add_points(self._db, self._job_id, self._unwritten)
             metrics.draw_curve(self._db, self._job_id)
 
 

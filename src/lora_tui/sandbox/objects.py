@@ -158,12 +158,14 @@ class Objects:
             metadata=stored.metadata,
         )
 
-    def remove(self, stored: StoredObject) -> None:
-        self._database.execute(
-            "DELETE FROM storage_objects WHERE bucket = ? AND name = ?",
-            (stored.bucket, stored.name),
+    def remove(self, stored: StoredObject) -> bool:
+        """Remove an object; whether it was still there: of two requests at once one removes it."""
+        found = self._database.execute(
+            "DELETE FROM storage_objects WHERE bucket = ? AND name = ? AND version = ?",
+            (stored.bucket, stored.name, stored.version),
         )
         self._path(stored.bucket, stored.name, stored.version).unlink(missing_ok=True)
+        return bool(found)
 
     def _row(self, bucket: str, name: str) -> Mapping[str, Any] | None:
         return self._database.row(

@@ -5,11 +5,17 @@ from __future__ import annotations
 import hashlib
 import json
 import struct
+from contextlib import closing
+from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import pytest
 
 from lora_tui.sandbox import Sandbox
+from lora_tui.sandbox.database import Database
+from lora_tui.sandbox.objects import Objects
+from lora_tui.sandbox.postgrest.tables import table_statements
 from lora_tui.sandbox.storage.downloads import decode_uri
 from tests.sandbox.client import WEIGHTS, Client, clients, tus_metadata
 
@@ -303,6 +309,22 @@ def test_deleted_objects_are_gone(service: Client) -> None:
     assert [entry["name"] for entry in gone] == ["a/1"]
     left = service.storage("POST", "object/list/lora-models", json={"prefix": "a"}).json()
     assert [entry["name"] for entry in left] == ["2"]
+
+
+def test_an_object_that_two_requests_remove_at_once_is_named_by_one_of_them(tmp_path: Path) -> None:
+    with closing(Database(tmp_path / "db")) as database:
+        for statement in table_statements():
+            database.execute(statement)
+        objects = Objects(database, tmp_path / "objects")
+        file = objects.new_file()
+        file.write_bytes(b"x")
+        put: dict[str, Any] = {
+            "content_type": BINARY["Content-Type"],
+            "owner": None,
+            "moment": "2026-11-20",
+        }
+        found = objects.put("lora-models", "a/1", file, **put)
+        assert [objects.remove(found), objects.remove(found)] == [True, False]
 
 
 def test_no_object_name_leaves_the_directory_of_objects(sandbox: Sandbox, service: Client) -> None:

@@ -108,8 +108,7 @@ def delete_many(backend: Backend, call: Call) -> Response:
         removed = []
         for name in prefixes:
             stored = find(backend, bucket, str(name)) if caller.is_service else None
-            if stored is not None:
-                backend.objects.remove(stored)
+            if stored is not None and backend.objects.remove(stored):
                 owner = {"owner": stored.owner, "owner_id": stored.owner}
                 entry = _entry(backend, stored.name, stored)
                 removed.append({**entry, **owner, "bucket_id": bucket, "version": stored.version})
