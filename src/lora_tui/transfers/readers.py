@@ -210,11 +210,13 @@ class Readers:
         buffer: memoryview,
     ) -> None:
         size = _FIRST_READ
+        position = piece.at
         while not self._halt.is_set() and not reader.leave:
             wanted = min(size, piece.end - piece.at)
             if wanted <= 0:
-                one = self._source.scaling.allowed == 1
-                if one and pieces.extend(piece, response.end or piece.end):
+                # if another reader took the end of the piece during a read, that read went further
+                usable = self._source.scaling.allowed == 1 and position == piece.at
+                if usable and pieces.extend(piece, response.end or piece.end):
                     continue
                 self._read_end(response, pieces, piece, buffer)
                 return
@@ -230,6 +232,7 @@ class Readers:
                 self._source.check_length(piece.at + count)
             self._source.part.write(buffer[:count], piece.at)
             pieces.advance(piece, count)
+            position += count
             took = time.monotonic() - began
             # large reads are cheaper, small ones keep a slow connection responsive
             if took < _LIVELY_SECONDS:
