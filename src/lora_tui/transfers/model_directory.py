@@ -132,6 +132,8 @@ def claim_directory(directory: Path, model: Model, *, force: bool = False) -> No
     With `force` another's record stays until the first file of this model replaces it, in
     `record_file`. Raises what `check_directory` raises.
     """
+    if recorded_files(record_of(directory, model.id)):
+        return  # it is kept; the lock may be held long, while other files are recorded
     with translate_write_errors(directory / MANIFEST), locked_directory(directory):
         try:
             check_directory(directory, model)
