@@ -11,6 +11,7 @@ import pytest
 
 from lora_tui.config.paths import Paths
 from lora_tui.config.table import Profile
+from lora_tui.errors import UnreachableError
 from lora_tui.gateway import storage_host
 from lora_tui.gateway.auth import KeyAuth
 from lora_tui.gateway.http import build_client
@@ -68,6 +69,24 @@ def test_large_files_go_to_the_other_host_and_small_ones_do_not(sandbox: Sandbox
         assert storage.host_for_large_files() == own
         storage.upload("u/h/large.txt", iter([bytes(CHUNK + 1)]), size=CHUNK + 1)
         assert storage.info("u/h/large.txt").size == CHUNK + 1
+    asked = [entry["path"] for entry in sandbox.requests()]
+    assert asked.count("/storage/v1/bucket/lora-models") == 1
+
+
+def test_a_source_that_fails_does_not_count_against_the_other_host(sandbox: Sandbox) -> None:
+    own = sandbox.url.replace("127.0.0.1", "localhost")
+
+    def broken() -> Iterator[bytes]:
+        yield bytes(CHUNK)
+        raise UnreachableError("The worker hung up")
+
+    sandbox.forget_requests()
+    with Storage(sandbox.url, KeyAuth(Secret(sandbox.service_key)), large_files_url=own) as storage:
+        with pytest.raises(UnreachableError, match="The worker hung up"):
+            storage.upload("u/h/broken.txt", broken(), size=CHUNK + 1)
+        with pytest.raises(UnreachableError, match="The worker hung up"):
+            storage.upload_resumable("u/h/broken.txt", lambda _: broken(), size=CHUNK + 1)
+        assert storage.host_for_large_files() == own
     asked = [entry["path"] for entry in sandbox.requests()]
     assert asked.count("/storage/v1/bucket/lora-models") == 1
 

@@ -165,6 +165,40 @@ def test_where_no_part_is_confirmed_the_file_goes_in_another_way_and_no_part_sta
     assert "not over S3: The storage confirms other bytes than were sent" in caplog.text
 
 
+@pytest.mark.parametrize(
+    ("status", "code", "all_files"),
+    [
+        (404, "NoSuchUpload", False),
+        (400, "InvalidPart", False),
+        (404, "NoSuchBucket", True),
+        (501, "NotImplemented", True),
+        (403, "AccessDenied", True),
+        (403, "SignatureDoesNotMatch", True),
+        (403, "InvalidAccessKeyId", True),
+    ],
+)
+def test_only_a_refusal_of_keys_bucket_or_protocol_keeps_further_files_from_going_in_parts(
+    place: Place, monkeypatch: pytest.MonkeyPatch, status: int, code: str, all_files: bool
+) -> None:
+    refusal = f"<Error><Code>{code}</Code><Message>no</Message></Error>"
+    page = httpx.MockTransport(lambda _: httpx.Response(status, text=refusal))
+    s3 = place.gateway.s3
+    assert s3 is not None
+    sender = Sender(place.gateway.storage, s3)
+
+    def store(name: str) -> None:
+        path = place.path.replace(NAME, name)
+        receipts = Receipts(place.directory, name, "here/1/a")
+        store_file(sender, name, path, whole, spool_dir=place.directory, receipts=receipts)
+
+    with httpx.Client(transport=page) as refusing, monkeypatch.context() as patch:
+        patch.setattr(s3, "_client", lambda _host: refusing)
+        store("one.txt")
+    place.sandbox.forget_requests()
+    store("two.txt")
+    assert (place.asked("PUT") == []) is all_files
+
+
 def test_the_lost_answer_of_the_last_request_is_made_up_for(place: Place) -> None:
     def fill(spool: Spool) -> None:
         spool.announce(len(BODY), '"one"')

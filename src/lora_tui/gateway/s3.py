@@ -231,6 +231,10 @@ class S3Uploads:
         code = _value(text, "Code")
         if status == 413 or code == "EntityTooLarge":
             return TooLargeError(f"Could not {what}: it is larger than the project allows")
+        if code in _NOT_HERE:
+            return DeniedError(
+                f"Could not {what}: the project has no S3 for this bucket", details=f"S3: {code}"
+            )
         if status == 429 or status >= 500 or code in ("SlowDown", "InternalError"):
             details = f"S3: {terminal_safe(code, limit=60) or f'HTTP {status}'}"
             pause = response.headers.get("retry-after")
@@ -309,6 +313,8 @@ class _SignatureAuth(httpx.Auth):
             request.headers[name] = value
         yield request
 
+
+_NOT_HERE: Final = ("NoSuchBucket", "NotImplemented")
 
 _REFUSED_KEYS: Final = (
     "AccessDenied",

@@ -278,10 +278,11 @@ class Storage(ClientOwner):
         ConflictError if the object exists and `upsert` is off, IntegrityError if the body
         is not of that size, TooLargeError (the service's default limit is 50 MB).
         """
-        with self._large_host(size) as host:
+        source = _Source()
+        with self._large_host(size, source) as host:
             response = host.client.post(
                 f"{host.base}/object/{quote(self._bucket, safe='')}/{quoted_path(path)}",
-                content=exact_bytes(body, size),
+                content=source.watched(exact_bytes(body, size)),
                 headers={
                     "Content-Type": checked_content_type(content_type or content_type_of(path)),
                     "Content-Length": str(size),
@@ -312,7 +313,8 @@ class Storage(ClientOwner):
         to 24 hours; then the upload starts again); `on_progress` is called with the number of
         stored bytes. Raises what `upload` raises.
         """
-        with self._limit_named(path, size), self._large_host(size) as host:
+        source = _Source()
+        with self._limit_named(path, size), self._large_host(size, source) as host:
             upload = ResumableUpload(
                 client=host.client,
                 retry=self._retry,
@@ -333,7 +335,7 @@ class Storage(ClientOwner):
                 on_created=on_created or (lambda _url: None),
                 on_progress=on_progress or (lambda _offset: None),
             )
-            upload.run(open_at, upload_url)
+            upload.run(lambda offset: source.watched(open_at(offset)), upload_url)
 
     def delete(self, paths: Iterable[str]) -> Sequence[str]:
         """Remove objects; the paths of those that were removed, as the service says.
@@ -350,8 +352,11 @@ class Storage(ClientOwner):
         return removed
 
     @contextmanager
-    def _large_host(self, size: int) -> Iterator[Host]:
-        """The host for a file of this size; a failure of the one for large files is remembered."""
+    def _large_host(self, size: int, source: _Source) -> Iterator[Host]:
+        """The host for a file of this size; a failure of the one for large files is remembered.
+
+        What the source of the bytes raises is no failure of the host.
+        """
         if size <= CHUNK:
             yield Host(self._url, self._client)
             return
@@ -359,7 +364,8 @@ class Storage(ClientOwner):
         try:
             yield host
         except UnreachableError:
-            self._hosts.failed(host)
+            if not source.failed:
+                self._hosts.failed(host)
             raise
 
     @contextmanager
@@ -475,3 +481,18 @@ def _object_info(path: str, answer: Any) -> ObjectInfo:
         content_type=str(kind) if kind else None,
         updated_at=str(updated) if updated else None,
     )
+
+
+class _Source:
+    """Notes whether the bytes of an upload could not be read."""
+
+    def __init__(self) -> None:
+        self.failed = False
+
+    def watched(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
+        """The same bytes."""
+        try:
+            yield from pieces
+        except Exception:
+            self.failed = True
+            raise

@@ -19,6 +19,7 @@ from typing import Final
 from lora_tui.errors import (
     AuthenticationError,
     ConflictError,
+    DeniedError,
     DiskError,
     IntegrityError,
     LoraTuiError,
@@ -145,8 +146,11 @@ class Sender:
             raise
 
     def _note_parts_failure(self, error: LoraTuiError) -> None:
-        """Say why another way is taken; where no file can go in parts, for all further files."""
-        passing = isinstance(error, UnreachableError | TooLargeError)
+        """Say why another way is taken; where no file can go in parts, for all further files.
+
+        That is where keys, bucket or protocol are refused, or no part's checksum is confirmed.
+        """
+        passing = not isinstance(error, AuthenticationError | DeniedError | IntegrityError)
         if not passing:
             self._s3 = None
         _log.warning(
