@@ -14,8 +14,15 @@ from typing import Any
 
 import pytest
 
+from lora_tui import clock
 from lora_tui.harvest.artifact_rows import NAMESPACE, Identity, artifact_id_of
-from lora_tui.harvest.events import Event, FileStored, ResultLost, UploadVerified
+from lora_tui.harvest.events import (
+    Event,
+    FileStored,
+    ResultExpiring,
+    ResultLost,
+    UploadVerified,
+)
 from lora_tui.harvest.in_bucket import MANIFEST, find_upload
 from lora_tui.sandbox.objects import md5_etag, multipart_etag
 from tests.harvest.hostile import CONFIG, WEIGHTS, HostileWorker, adapter_files, send
@@ -193,6 +200,24 @@ def test_an_upload_becomes_a_model_without_the_worker_and_without_a_byte_sent(
     assert sum(entry["sent"] for entry in opened) < told.bytes_read + 1500
     assert [event.sent for event in found(events, FileStored)] == [False] * 3
     check_model(one, job, events)
+
+
+@pytest.mark.parametrize("migrated", [True, False])
+def test_a_job_whose_files_are_in_the_bucket_does_not_expire(
+    new_world: Callable[..., World], migrated: bool
+) -> None:
+    world = new_world(waiting_jobs=3, migrated=migrated)
+    uploaded, damaged, other = world.jobs()
+    soon = clock.timestamp_text(clock.now() - timedelta(minutes=25))
+    for job in (uploaded, damaged, other):
+        world.change(f"training_jobs?id=eq.{job['id']}", completed_at=soon)
+    upload(world, uploaded)
+    upload(world, damaged, job_id="another")  # so the worker's files are needed
+    world.sandbox.faults(path="/rest/v1/model_artifacts", method="POST", fail_next=-1)
+    world.sandbox.faults(path="/worker-files", fail_next=-1)
+    _, events = world.run()
+    warned = {event.job_id for event in found(events, ResultExpiring)}
+    assert warned == {damaged["id"], other["id"]}
 
 
 def test_a_crash_after_any_write_is_finished_and_leaves_no_manifest(

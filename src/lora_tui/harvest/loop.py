@@ -10,16 +10,19 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
 from typing import Final
 
 from lora_tui import formats
 from lora_tui.errors import AuthenticationError, LoraTuiError, UsageError
+from lora_tui.gateway.gpu import MalformedJobError
 from lora_tui.gateway.retry import RETRY
+from lora_tui.harvest.artifact_rows import Identity
 from lora_tui.harvest.events import CycleFinished, CycleStarted, Event, ResultExpiring
 from lora_tui.harvest.harvester import Harvester
+from lora_tui.harvest.in_bucket import find_upload
 from lora_tui.harvest.job_pool import Emit, JobPool
 from lora_tui.harvest.outcome import CycleResult
 from lora_tui.harvest.publish import remove_orphans
@@ -241,7 +244,11 @@ def watching_queue(harvester: Harvester, pool: JobPool) -> AbstractContextManage
 
 def warn_of_expiring(harvester: Harvester, emit: Callable[[Event], None]) -> None:
     """Warn, once for each job, that the worker will soon drop a result."""
-    for job in harvester.queue.expiring():
+    expiring = harvester.queue.expiring()
+    uploaded = _uploaded(harvester, [job.job_id for job in expiring])
+    for job in expiring:
+        if job.job_id in uploaded:
+            continue
         emit(
             ResultExpiring(
                 job_id=job.job_id,
@@ -250,3 +257,21 @@ def warn_of_expiring(harvester: Harvester, emit: Callable[[Event], None]) -> Non
                 reason=job.reason,
             )
         )
+
+
+def _uploaded(harvester: Harvester, job_ids: Sequence[str]) -> set[str]:
+    """Those of these jobs whose files are in the bucket: nothing is lost if the worker drops them.
+
+    A job that can't be looked up is not among them: a warning too many is better than none.
+    """
+    found = set()
+    try:
+        for job in harvester.rest.jobs_in_full(job_ids):
+            with suppress(MalformedJobError):
+                identity = Identity.of(job)
+                objects = list(harvester.storage.list(identity.folder))
+                if find_upload(harvester.storage, identity, objects).is_whole:
+                    found.add(identity.job_id)
+    except LoraTuiError as error:
+        _log.debug("uploads could not be looked up: %s", error)
+    return found
