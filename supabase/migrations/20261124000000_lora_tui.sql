@@ -717,7 +717,7 @@ as $$
         join public.training_jobs as training on training.id = attempt.job_id
         where attempt.finished_at is not null and training.artifact_id is not null
         order by attempt.finished_at desc
-        limit p_limit
+        limit least(p_limit, 100) -- every harvester reads them once a minute
     ), shown as (
         select
             job_id, external_job_id, completed_at, dataset_id, artifact_id, state, attempts,

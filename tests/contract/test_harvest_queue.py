@@ -44,6 +44,10 @@ class Place(ABC):
     def change(self, table: str, key: str, job_id: str, **values: Any) -> None:
         """Change a row of a job."""
 
+    @abstractmethod
+    def finish(self, job_id: str) -> None:
+        """Give a job its model."""
+
     def begin(self, job_id: str, holder: str) -> bool:
         parameters = {"p_job_id": job_id, "p_holder": holder, "p_seconds": 60}
         return bool(self.rest.call("claim_harvest_lease", parameters, "begin"))
@@ -76,6 +80,12 @@ class Served(Place):
         ended = None if minutes is None else clock.now() - timedelta(minutes=minutes)
         completed = clock.timestamp_text(ended) if ended else None
         return str(self._seed.job(self._backend.alice, completed_at=completed)["id"])
+
+    def finish(self, job_id: str) -> None:
+        query = self.rest.select("training_jobs", "*").eq("id", job_id)
+        [job] = self.rest.rows(query, "read the job")
+        artifact = self._seed.artifact(self._backend.alice, dict(job))
+        self.change("training_jobs", "id", job_id, artifact_id=artifact["id"])
 
     def change(self, table: str, key: str, job_id: str, **values: Any) -> None:
         self.rest.rows(self.rest.update(table, values).eq(key, job_id), "change the row")
@@ -111,6 +121,12 @@ class Plain(Place):
             ).splitlines()[-1]
         )
         return str(row["id"])
+
+    def finish(self, job_id: str) -> None:
+        self._database.execute(
+            "set session_replication_role = replica;"  # without the triggers of foreign keys
+            f"update public.training_jobs set artifact_id = id where id = '{job_id}'"
+        )
 
     def change(self, table: str, key: str, job_id: str, **values: Any) -> None:
         changes = ", ".join(f"{name} = {_literal(value)}" for name, value in values.items())
@@ -225,3 +241,24 @@ def test_an_expiring_result_is_reported_once_and_knowledge_is_taken_over_once(
     assert place.queue.warn(600, 100) == []
     assert place.queue.adopt([row | {"attempts": 9}])
     assert place.state(known).attempts == 2
+
+
+def test_of_many_finished_jobs_the_last_hundred_are_shown_and_all_are_counted(place: Place) -> None:
+    jobs = [place.add(5) for _ in range(101)]
+    before = place.queue.status(1000)
+    assert before is not None
+    names = {job.job_id: job.external_job_id for job in before.jobs}
+    for job in jobs:
+        place.finish(job)
+    now = clock.now()
+    ends = [clock.timestamp_text(now - timedelta(seconds=number)) for number in range(101)]
+    assert place.queue.adopt(
+        [
+            {"job_id": job, "external_job_id": names[job], "attempts": 0, "finished_at": ended}
+            for job, ended in zip(jobs, ends, strict=True)
+        ]
+    )
+    status = place.queue.status(1000)
+    assert status is not None
+    assert status.counts["done"] == before.counts.get("done", 0) + 101
+    assert [job.job_id for job in status.jobs if job.state == "done"] == jobs[:100]

@@ -114,6 +114,25 @@ def test_a_ledger_that_another_process_holds_stops_no_harvest(
     pair.check_complete()
 
 
+def test_finished_jobs_stay_counted_where_the_project_shows_only_the_last_ones(
+    ledger: Ledger, at: Callable[[datetime], None]
+) -> None:
+    now = datetime.fromisoformat("2026-11-20T12:00:00+00:00")
+    for number in range(4):
+        at(now + number * MINUTE)
+        ledger.done(f"job {number}", "Model", "artifact", 5)
+    both = [job for job in ledger.jobs() if job.job_id in ("job 2", "job 3")]
+    ledger.replace(both, "here/1/a")
+    assert ledger.models_made() == 4
+    ledger.replace([job for job in both if job.job_id == "job 2"], "here/1/a")
+    assert [job.job_id for job in ledger.jobs()] == ["job 2", "job 1", "job 0"]
+    at(now + timedelta(days=14, minutes=2))
+    ledger.replace(both, "here/1/a")
+    assert ledger.models_made() == 2
+    ledger.replace([], "here/1/a")
+    assert ledger.models_made() == 0
+
+
 def test_of_many_finished_jobs_the_newest_are_read(
     ledger: Ledger, at: Callable[[datetime], None]
 ) -> None:

@@ -241,7 +241,8 @@ class Ledger(LedgerFile):
     def replace(self, jobs: Iterable[JobState], holder: str) -> None:
         """Record the state of all jobs as the project has it.
 
-        The progress of jobs that this harvester, `holder`, works on stays as it is.
+        The progress of jobs that this harvester, `holder`, works on stays as it is. The project
+        shows the last finished jobs only: those that ended before them stay for two weeks.
         """
         with self._writing() as db:
             ours = {
@@ -258,8 +259,19 @@ class Ledger(LedgerFile):
             }
             shown = {job.job_id: job for job in jobs if job.job_id not in ours}
             running = [job.job_id for job in shown.values() if job.state is State.RUNNING]
-            kept = [(job_id,) for job_id in seen if job_id not in ours and job_id not in running]
-            db.executemany("DELETE FROM jobs WHERE job_id = ?", kept)
+            ends = [job.updated_at for job in shown.values() if job.state is State.DONE]
+            oldest = min((end for end in ends if end is not None), default=None)
+            earlier = {
+                row["job_id"]
+                for row in db.execute(
+                    "SELECT job_id FROM jobs WHERE state = 'done' AND updated_at < ?"
+                    " AND updated_at >= ?",
+                    (_time(oldest), clock.timestamp_text(clock.now() - _DONE_KEPT)),
+                )
+            }
+            stay = ours | set(running) | (earlier - shown.keys())
+            gone = [(job_id,) for job_id in seen if job_id not in stay]
+            db.executemany("DELETE FROM jobs WHERE job_id = ?", gone)
             for job in shown.values():
                 first_seen, warned = seen.get(job.job_id, (None, 0))
                 self._put_job(db, job.job_id, **_columns(job), first_seen=first_seen, warned=warned)

@@ -28,6 +28,7 @@ _LEFT: Final = timedelta(hours=1)
 _MOST_CLAIMED: Final = 100
 _MOST_WARNED: Final = 1000
 _MOST_DEATHS: Final = 3
+_MOST_FINISHED: Final = 100
 _UUID: Final = Column("id", "uuid")
 _TEXT: Final = Column("text")
 _TIME: Final = Column("time", "timestamptz")
@@ -404,7 +405,8 @@ def _status(backend: Backend, arguments: Arguments) -> dict[str, Any]:
     states: dict[str, list[dict[str, Any]]] = {}
     for row in (*waiting, *finished):
         states.setdefault(row["state"], []).append(row)
-    jobs = [row for state in sorted(states) for row in states[state][:limit]]
+    shown = {"done": min(limit, _MOST_FINISHED)}
+    jobs = [row for state in sorted(states) for row in states[state][: shown.get(state, limit)]]
     for row in jobs:
         for name in ("completed_at", "next_at", "begun_at", "expires_at", "finished_at"):
             row[name] = _shown_time(row[name])
