@@ -78,3 +78,20 @@ def test_a_slow_job_makes_room_for_the_others() -> None:
     budget.stop_counting("slow")
     budget.enter("b", 2, stop).reserve(100, stop)
     assert budget.bytes_in_hand == 100
+
+
+def test_the_next_files_of_a_slow_job_take_no_places_until_it_is_slow_no_longer() -> None:
+    budget = ByteBudget(100, most_files=1)
+    first = budget.enter("slow", 1, never)
+    budget.stop_counting("slow")
+    first.close()
+    second = budget.enter("slow", 1, never)
+    second.reserve(100, never)
+    other = budget.enter("b", 2, stop)
+    other.reserve(100, stop)
+    assert budget.bytes_in_hand == 100
+    other.close()
+    second.close()
+    budget.count_again("slow")
+    budget.enter("slow", 1, never).reserve(80, never)
+    assert budget.bytes_in_hand == 80

@@ -57,6 +57,8 @@ class ByteBudget:
         """Those that count."""
         self._waiting: list[Share] = []
         """Those that wait for their bytes to fit."""
+        self._slow: set[str] = set()
+        """Jobs whose files do not count."""
         self._turns = 0
 
     def next_turn(self) -> int:
@@ -74,9 +76,12 @@ class ByteBudget:
         """
         share = Share(self, job_id, turn, waits=waits)
         with self._changed:
-            while len(self._shares) >= self.most_files:
+            while job_id not in self._slow and len(self._shares) >= self.most_files:
                 self._wait(check_stop)
-            self._shares.add(share)
+            if job_id in self._slow:
+                share.counts = False
+            else:
+                self._shares.add(share)
         return share
 
     @property
@@ -92,10 +97,19 @@ class ByteBudget:
             return len(self._waiting)
 
     def stop_counting(self, job_id: str) -> None:
-        """Free what a job holds, though it goes on: it is so slow that others go on beside it."""
+        """Free what a job holds, though it goes on: it is so slow that others go on beside it.
+
+        Its further files take no places either, until `count_again`.
+        """
         with self._changed:
+            self._slow.add(job_id)
             for share in [share for share in self._shares if share.job_id == job_id]:
                 self._drop(share)
+
+    def count_again(self, job_id: str) -> None:
+        """Count the files that a job begins from now on: it is slow no longer, or has ended."""
+        with self._changed:
+            self._slow.discard(job_id)
 
     def _bytes(self) -> int:
         return sum(share.bytes for share in self._shares)

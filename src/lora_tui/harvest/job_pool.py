@@ -245,6 +245,7 @@ class JobPool:
                 if job_id in self._slow:
                     if speed.seconds_left <= SOON:
                         self._slow.discard(job_id)
+                        self._harvester.budget.count_again(job_id)
                 elif len(self._slow) < _MOST_SLOW and should_yield(speed.seconds_left, waiting):
                     self._slow.add(job_id)
                     self._harvester.budget.stop_counting(job_id)
@@ -324,6 +325,7 @@ class JobPool:
                 with self._lock:
                     del self._running[job_id]
                     self._slow.discard(job_id)
+                    self._harvester.budget.count_again(job_id)
                     self._changed.notify_all()
 
     def _next_job(self) -> Row | None:
