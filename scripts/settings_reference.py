@@ -49,7 +49,8 @@ def _default(setting: Setting) -> str:
     if isinstance(setting.default, bool):
         return f"`{str(setting.default).lower()}`"
     is_number = isinstance(setting.default, int | float)
-    return f"`{setting.default:g}`" if is_number else f"`{setting.default}`"
+    shown = setting.kind.file_text(setting.default) if is_number else setting.default
+    return f"`{shown}`"
 
 
 if __name__ == "__main__":

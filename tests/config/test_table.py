@@ -35,6 +35,7 @@ VALUES: dict[str, tuple[str, object]] = {
     "Kind": ("ada@example.org", "ada@example.org"),
     "Switch": ("true", True),
     "Directory": ("/data/adapters", Path("/data/adapters")),
+    "Amount": ("500M", 500 * 1024**2),
     "Rate": ("800K", 800 * 1024),
     "Choice": ("", ""),  # its second word
     "Number": ("15", 15),
@@ -47,6 +48,7 @@ REFUSED: dict[str, tuple[str, ...]] = {
     "Kind": ("two\nlines",),
     "Switch": ("maybe",),
     "Directory": ("a\0b",),
+    "Amount": ("much", "0"),
     "Rate": ("fast", "0"),
     "Choice": ("pink",),
     "Number": ("0", "many", "1e99"),

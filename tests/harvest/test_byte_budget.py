@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import threading
+from contextlib import closing
+from pathlib import Path
 
 import pytest
 
+from lora_tui.config.load import load_profile
 from lora_tui.harvest.byte_budget import ByteBudget
+from lora_tui.harvest.harvester import connect
 
 
 class StopError(Exception):
@@ -95,3 +99,26 @@ def test_the_next_files_of_a_slow_job_take_no_places_until_it_is_slow_no_longer(
     budget.count_again("slow")
     budget.enter("slow", 1, never).reserve(80, never)
     assert budget.bytes_in_hand == 80
+
+
+@pytest.mark.parametrize(
+    ("written", "variable", "limit"),
+    [
+        ("", "", 4 << 30),
+        ('spool_limit = "500M"', "", 500 << 20),
+        ('spool_limit = "1G"', "2G", 2 << 30),
+    ],
+)
+def test_the_profile_says_how_much_every_harvest_has_in_hand(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: str, variable: str, limit: int
+) -> None:
+    file = tmp_path / "config.toml"
+    file.write_text(f"[profiles.default]\n{written}\n")
+    keys = {"SUPABASE_URL": "http://127.0.0.1:9", "GPU_CLUSTER_API_URL": "http://127.0.0.1:9"}
+    keys |= dict.fromkeys(
+        ("SUPABASE_SERVICE_ROLE_KEY", "SUPABASE_ANON_KEY", "GPU_CLUSTER_API_KEY"), "key"
+    )
+    for name, value in {**keys, "LORA_TUI_SPOOL_LIMIT": variable}.items():
+        monkeypatch.setenv(name, value)
+    with closing(connect(load_profile(config_file=file))) as harvester:
+        assert harvester.budget.limit == limit

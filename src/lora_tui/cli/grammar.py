@@ -354,7 +354,6 @@ def _harvest_options() -> _Parser:
     group.add_argument(
         "--spool-limit",
         type=size,
-        default="4G",
         metavar="SIZE",
         help="bytes of files in hand of all jobs together, such as 500M (4G)",
     )

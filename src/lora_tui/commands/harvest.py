@@ -50,7 +50,8 @@ def run(context: Context) -> None:
     with ExitStack() as stack:
         stack.enter_context(using_state(context.profile, service=is_service))
         harvester = stack.enter_context(closing(connect(context.profile)))
-        harvester = replace(harvester, budget=ByteBudget(arguments.spool_limit))
+        if arguments.spool_limit:
+            harvester = replace(harvester, budget=ByteBudget(arguments.spool_limit))
         if arguments.remove_deleted_after:
             harvester = replace(harvester, remove_deleted_after=arguments.remove_deleted_after)
         listeners: list[Callable[[Event], None]] = [_printer(context)]

@@ -144,27 +144,35 @@ class Directory(Kind):
         return expanded(text, what)
 
 
-class Rate(Kind):
-    """Bytes a second, such as 800K or 5M."""
+class Amount(Kind):
+    """Bytes, such as 500M or 4G."""
+
+    name, example = "an amount of bytes", '"500M" or "4G"'
 
     def from_file(self, written: object, what: str) -> float:
-        """In bytes a second; a plain number is accepted too."""
+        """In bytes; a plain number is accepted too."""
         if isinstance(written, int | float) and not 0 < written < _MOST_RATE:
             written = ""  # Python has no text of a very long number
         return self.from_text(str(written) if isinstance(written, str | int | float) else "", what)
 
     def from_text(self, text: str, what: str) -> float:
-        """In bytes a second."""
+        """In bytes."""
         try:
             return bytes_of(text)
         except ValueError:
             raise ConfigError(
-                f"{what} is not a rate", remedy='write it like this: "5M" or "800K"'
+                f"{what} is not {self.name}", remedy=f"write it like this: {self.example}"
             ) from None
 
     def file_text(self, value: object) -> str:
         """In the largest unit that keeps the number short."""
         return rate_text(float(str(value)))
+
+
+class Rate(Amount):
+    """Bytes a second, such as 800K or 5M."""
+
+    name, example = "a rate", '"5M" or "800K"'
 
     def display(self, written: object) -> str:
         """With its unit of time."""

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any, Final, NamedTuple
 
 from lora_tui.config.kinds import (
+    Amount,
     Choice,
     Directory,
     Key,
@@ -37,6 +38,7 @@ LIVE_INTERVAL: Final = 5.0
 WHOLE_RUNS: Final = 200
 """Runs whose points are all kept in the cache, where no setting says otherwise."""
 PARALLEL_DOWNLOADS: Final = 3
+SPOOL_LIMIT: Final = 4 << 30
 """Files that are downloaded at once, where no setting says otherwise."""
 ALERT_SENDERS: Final = ("application", "harvest")
 DEMO_PROFILES: Final = ("demo", "demo-hostile")
@@ -184,6 +186,15 @@ class Profile(NamedTuple):
             flag="--remove-deleted-after",
         ),
     ] = None
+    spool_limit: Annotated[
+        float,
+        Setting(
+            Amount(),
+            "the most bytes that the files in hand of all jobs of a harvest have together: `500M`",
+            variable="LORA_TUI_SPOOL_LIMIT",
+            flag="--spool-limit",
+        ),
+    ] = SPOOL_LIMIT
     whole_runs: Annotated[
         int,
         Setting(

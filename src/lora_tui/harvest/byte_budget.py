@@ -11,7 +11,8 @@ import threading
 from collections.abc import Callable
 from typing import Final
 
-DEFAULT_BYTES: Final = 4 << 30
+from lora_tui.config.table import SPOOL_LIMIT
+
 MOST_FILES: Final = 8
 """Each has buffers and two threads."""
 _CHECK_SECONDS: Final = 0.5
@@ -48,7 +49,7 @@ class Share:
 class ByteBudget:
     """What all jobs of a process may have in hand. Safe to use from several threads."""
 
-    def __init__(self, limit: int = DEFAULT_BYTES, most_files: int = MOST_FILES) -> None:
+    def __init__(self, limit: float = SPOOL_LIMIT, most_files: int = MOST_FILES) -> None:
         """`limit`: bytes of all files in hand."""
         self.limit = limit
         self.most_files = most_files

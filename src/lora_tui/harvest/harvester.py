@@ -168,6 +168,7 @@ def connect(profile: Profile) -> Harvester:
         ledger=ledger,
         spool_dir=spool_dir,
         allow_private_urls=profile.allow_private_urls,
+        budget=ByteBudget(profile.spool_limit),
         remove_deleted_after=profile.remove_deleted_after,
         s3=gateway.s3,
     )
