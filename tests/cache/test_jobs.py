@@ -9,12 +9,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
 
 from lora_tui.cache import jobs, records
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import open_cache, transaction
 from lora_tui.cache.job_query import JobQuery, JobSort
 from lora_tui.cache.jobs import JobList
+from lora_tui.cache.sums import SUMMED
+from lora_tui.clock import microseconds, timestamp_text
+from lora_tui.domain import Job
+from tests.fuzz.conftest import examples
+from tests.fuzz.values import odd_row
 
 
 def row(number: int, status: str, **changes: Any) -> dict[str, Any]:
@@ -137,3 +143,21 @@ def test_a_cache_of_the_version_before_keeps_its_jobs(tmp_path: Path) -> None:
     with closing(open_cache(path)) as db:
         assert listed(db, JobQuery()) == [1]
         assert jobs.count_active(db) == (1, 0)
+
+
+@given(row=odd_row("training_jobs"))
+@examples(60)
+def test_the_columns_of_a_job_are_what_its_page_shows(row: Any) -> None:
+    row = row if isinstance(row, dict) else {}
+    job = Job.from_row(row)
+    named = dict(zip(SUMMED["jobs"], jobs.columns(row), strict=True))
+    shown = {
+        **{name: getattr(job, name) for name in ("id", "status", "external_job_id")},
+        **{name: getattr(job, name) for name in ("artifact_id", "dataset_id", "preset_id")},
+        **{"base_model": job.hyperparameters.base_model, "gpu": job.gpu.type},
+        **{"cost": job.cost, "duration_hours": job.duration_hours, "loss": job.training_loss},
+        "created_at": microseconds(job.queued_at or job.created_at),
+        "completed_at": job.completed_at and timestamp_text(job.completed_at),
+        "updated_at": job.updated_at and timestamp_text(job.updated_at),
+    }
+    assert {name: named[name] for name in shown} == shown

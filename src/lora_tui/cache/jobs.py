@@ -13,8 +13,16 @@ from lora_tui.cache.keyset import KeysetList, keep_matches
 from lora_tui.cache.records import delete_records, moment_text, put_rows, row_of
 from lora_tui.cache.search import MOST_NAMED, id_prefix
 from lora_tui.cache.sums import SUMMED, columns_of
-from lora_tui.clock import microseconds
-from lora_tui.json_values import number, parse_json, row_json
+from lora_tui.clock import microseconds, parse_timestamp, timestamp_text
+from lora_tui.json_values import (
+    identifier,
+    mapping,
+    number,
+    parse_json,
+    pop_first,
+    row_json,
+    text_or_none,
+)
 
 if TYPE_CHECKING:
     from lora_tui.domain import Job, Row
@@ -160,7 +168,7 @@ def jobs_without_model(db: sqlite3.Connection, *, limit: int) -> list[Job]:
 
 def put_jobs(db: sqlite3.Connection, rows: Iterable[Row]) -> None:
     """Insert or replace training jobs. Call inside a transaction."""
-    values = [_columns(row) for row in rows]
+    values = [columns(row) for row in rows]
     names = dict(
         tuple(found)
         for found in db.execute(
@@ -221,27 +229,32 @@ _REWRITTEN: Final = 1_000
 """So many jobs are rewritten at once."""
 
 
-def _columns(row: Row) -> tuple[object, ...]:
-    from lora_tui.domain import Job
-
-    job = Job.from_row(row)
+def columns(row: Row) -> tuple[object, ...]:
+    """The values of the columns, as `Job.from_row` reads them, which takes three times as long."""
+    settings, gpu = mapping(row.get("hyperparameters")), mapping(row.get("gpu_config"))
+    status = text_or_none(row.get("status"), limit=20) or "unknown"
+    completed = parse_timestamp(row.get("completed_at"))
+    started = completed and parse_timestamp(row.get("started_at"))
+    hours = (completed - started).total_seconds() / 3600 if completed and started else -1.0
+    final = number(row.get("final_cost"))
+    queued = parse_timestamp(row.get("queued_at")) or parse_timestamp(row.get("created_at"))
     return (
-        job.id,
+        identifier(row.get("id")),
         row_json(row),
-        job.status,
-        job.external_job_id,
-        job.artifact_id,
-        moment_text(row, "completed_at"),
+        status,
+        text_or_none(row.get("external_job_id")),
+        identifier(row.get("artifact_id")) or None,
+        completed and timestamp_text(completed),
         moment_text(row, "updated_at"),
-        _activity(job.status),
-        job.dataset_id,
-        job.preset_id,
-        job.hyperparameters.base_model,
-        job.gpu.type,
-        microseconds(job.queued_at or job.created_at),
-        job.cost,
-        job.duration_hours,
-        job.training_loss,
+        _activity(status),
+        identifier(row.get("dataset_id")),
+        text_or_none(row.get("preset_id")),
+        text_or_none(pop_first(dict(settings), "base_model", "model_name")),
+        text_or_none(pop_first(dict(gpu), "gpu_type", "type")),
+        microseconds(queued),
+        number(row.get("current_cost")) if final is None else final,
+        hours if hours >= 0 else None,
+        number(mapping(row.get("current_metrics")).get("training_loss")),
     )
 
 
