@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -11,9 +11,11 @@ import pytest
 
 from lora_tui.cache.transfer_queue import transfers_of
 from lora_tui.errors import AuthenticationError, LoraTuiError, NotFoundError
+from lora_tui.transfers.download import download
 from lora_tui.transfers.kept_connections import KeptConnections
 from lora_tui.transfers.links import Links
 from lora_tui.transfers.remote_file import ConnectionScaling
+from lora_tui.transfers.runner import Runner
 from tests.transfers.file_server import FileServer, World
 from tests.waiting import until
 
@@ -42,6 +44,27 @@ def test_all_small_files_of_a_model_are_asked_for_at_once_with_links_of_one_requ
     assert server.signed == 1
     assert len(server.requests) == len(FILES)
     assert len({request["path"] for request in server.requests}) == len(FILES)
+
+
+def test_links_are_asked_for_before_the_files_are_queued(small: World, server: FileServer) -> None:
+    asked, queued = threading.Event(), []
+
+    def sign_many(paths: Sequence[str]) -> dict[str, str]:
+        asked.set()
+        return server.sign_many(paths)
+
+    class Slow(Runner):
+        def start(self, ids: Collection[int] | None = None) -> None:
+            queued.append(asked.wait(10))
+            super().start(ids)
+
+    runner = Slow(small.cache_path, small.tools(sign_many=sign_many))
+    try:
+        assert set(download(runner, small.model(), small.directory).done) == set(FILES)
+    finally:
+        runner.close()
+    assert queued == [True]
+    assert server.signed == 1
 
 
 def test_files_that_come_one_after_the_other_share_a_connection(

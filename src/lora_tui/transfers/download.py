@@ -110,6 +110,7 @@ def download(
         check_directory(real, model)
     wanted = plan_files(model, real, names)
     check_space_for_all(wanted, real)
+    runner.prepare([file.object_path for file in wanted if not os.path.lexists(file.target)])
     rows = _queue_and_wait(runner, model, wanted, force, on_change, on_held)
     ids = {row.id for row in rows}
     stopped = [r for r in rows if r.state in (TransferState.CANCELLED, TransferState.PAUSED)]

@@ -11,9 +11,12 @@ files                 name on this disk → what was fetched: sha256, size, obje
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from os.path import lexists
+from dataclasses import dataclass, field
+from functools import partial
+from os.path import lexists, realpath
 from pathlib import Path
 from typing import Any, Final
 
@@ -171,24 +174,102 @@ def record_file(
     """Record a file, then call `place`, which gives it its name: a crash in between is harmless.
 
     `check` is called first; all three under the directory's lock, which who hands the directory to
-    a server takes too. Raises DiskError, also if another model has claimed the directory meanwhile
-    (unless `force`), and what `check` and `place` raise.
+    a server takes too. Files of one model that wait for the lock are recorded together, by the
+    thread that gets it, with one flush to the disk. Raises DiskError, also if another model has
+    claimed the directory meanwhile (unless `force`), and what `check` and `place` raise.
     """
-    with translate_write_errors(directory / MANIFEST), locked_directory(directory):
-        check(directory)
-        if not force:
-            check_directory(directory, model)
-        files = dict(recorded_files(record_of(directory, model.id)))
-        files[name] = {
-            "sha256": sha256,
-            "size": size,
-            "object": remote_name,
-            "checked": checked.value,
-            "etag": etag,
-            "updated_at": _moment_of(model),
-        }
-        _write(directory, model, files)
-        place()
+    entry = {
+        "sha256": sha256,
+        "size": size,
+        "object": remote_name,
+        "checked": checked.value,
+        "etag": etag,
+        "updated_at": _moment_of(model),
+    }
+    file = _Unrecorded(model, name, entry, force, check, place)
+    key = realpath(directory)
+    with _unrecorded_lock:
+        _unrecorded.setdefault(key, []).append(file)
+    with translate_write_errors(directory / MANIFEST):
+        try:
+            with locked_directory(directory):
+                _record_together(directory, _take_with(file, key))
+        except BaseException:
+            if file in _take_with(file, key, alone=True):
+                raise
+        file.settled.wait()  # another thread may have taken it
+        if file.error is not None:
+            raise file.error
+
+
+@dataclass(eq=False)
+class _Unrecorded:
+    """A file that waits to be recorded and placed."""
+
+    model: Model
+    name: str
+    entry: Mapping[str, Any]
+    force: bool
+    check: Callable[[Path], None]
+    place: Callable[[], None]
+    error: BaseException | None = None
+    settled: threading.Event = field(default_factory=threading.Event)
+    """Set when it was recorded and placed, or has an error."""
+
+
+_unrecorded: Final[dict[str, list[_Unrecorded]]] = {}
+_unrecorded_lock: Final = threading.Lock()
+
+
+def _take_with(file: _Unrecorded, key: str, *, alone: bool = False) -> list[_Unrecorded]:
+    """Take `file`, and those that can be recorded with it; empty if another thread has taken it."""
+    with _unrecorded_lock:
+        waiting = _unrecorded.get(key, [])
+        if file not in waiting:
+            return []
+        taken = [
+            one
+            for one in waiting
+            if one is file or (not alone and one.force == file.force and one.model == file.model)
+        ]
+        left = [one for one in waiting if one not in taken]
+        if left:
+            _unrecorded[key] = left
+        else:
+            del _unrecorded[key]
+        return taken
+
+
+def _record_together(directory: Path, taken: list[_Unrecorded]) -> None:
+    """Record and place files of one model. Call under the directory's lock.
+
+    An error of one file is kept in it, and does not concern the others.
+    """
+    try:
+        for file in taken:
+            _attempt(file, partial(file.check, directory))
+        files = [file for file in taken if file.error is None]
+        if files:
+            model = files[0].model
+            if not files[0].force:
+                check_directory(directory, model)
+            recorded = dict(recorded_files(record_of(directory, model.id)))
+            _write(directory, model, recorded | {file.name: file.entry for file in files})
+        for file in files:
+            _attempt(file, file.place)
+    except BaseException as error:
+        for file in taken:
+            file.error = file.error or error
+    finally:
+        for file in taken:
+            file.settled.set()
+
+
+def _attempt(file: _Unrecorded, act: Callable[[], None]) -> None:
+    try:
+        act()
+    except BaseException as error:
+        file.error = error
 
 
 def is_this_version(entry: Mapping[str, Any], record: Mapping[str, Any], model: Model) -> bool:

@@ -142,6 +142,11 @@ class Runner:
     def _open_cache(self) -> Connection:
         return open_cache(self._cache_path, self._cache_owner)
 
+    def prepare(self, paths: Sequence[str]) -> None:
+        """Have the links of objects made while their files are queued; returns at once."""
+        if paths:
+            self._links.request(paths[0], lambda: paths)
+
     def start(self, ids: Collection[int] | None = None) -> None:
         """Fetch these files; None: everything that is queued, now and later."""
         with self._lock:
