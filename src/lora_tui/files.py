@@ -128,9 +128,12 @@ def new_temporary_file(directory: Path, mode: int) -> tuple[int, Path]:
         except FileExistsError:
             continue
         try:
-            with suppress(OSError):  # a file system without locks
-                flock(descriptor)
-            if os.fstat(descriptor).st_nlink:  # not removed between its making and its lock
+            try:
+                locked = flock(descriptor)
+            except OSError:  # a file system without locks
+                locked = True
+            # else somebody took it for abandoned before it was locked: it is removed, or will be
+            if locked and os.fstat(descriptor).st_nlink:
                 return descriptor, path
         except BaseException:
             os.close(descriptor)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from lora_tui import files
 from lora_tui.errors import DiskError
 from lora_tui.files import remove_abandoned_files, replacing_file, write_file
 from lora_tui.harvest.monitoring import HealthFile
@@ -114,3 +115,24 @@ def test_a_write_that_fails_leaves_the_file_as_it_was(tmp_path: Path) -> None:
         write_file(tmp_path / "file", "x" * 10_000 + "\ud800")
     assert (tmp_path / "file").read_text() == "before"
     assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_file_that_another_process_takes_for_abandoned_as_it_is_made_is_written_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock, taken = files.flock, list[tuple[Path, int]]()
+
+    def another_is_first(descriptor: int) -> bool:
+        if not taken:
+            (path,) = tmp_path.iterdir()
+            taken.append((path, os.open(path, os.O_RDONLY)))
+            assert lock(taken[0][1])
+        return lock(descriptor)
+
+    monkeypatch.setattr(files, "flock", another_is_first)
+    with replacing_file(tmp_path / "record.json") as (file, _):
+        path, other = taken[0]
+        path.unlink()  # it has the lock, so it removes the file
+        os.close(other)
+        file.write("{}")
+    assert (tmp_path / "record.json").read_text() == "{}"
