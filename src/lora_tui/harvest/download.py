@@ -17,9 +17,8 @@ from lora_tui.harvest.range_readers import LEAST_BYTES, RangeReaders
 from lora_tui.harvest.source_connection import Answer, SourceConnection, changed_error
 from lora_tui.harvest.spool import Spool
 from lora_tui.transfers.pieces import Pieces
+from lora_tui.transfers.remote_file import MOST_BYTES
 
-MOST_BYTES: Final = 5 * 1024**3
-"""Of one file; the bucket takes no more."""
 _BUFFER: Final = 1 << 20
 
 

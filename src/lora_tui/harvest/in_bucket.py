@@ -24,12 +24,12 @@ from lora_tui.gateway.headers import etag_value
 from lora_tui.gateway.read_prefix import read_prefix
 from lora_tui.gateway.storage import ObjectInfo, Storage
 from lora_tui.harvest.artifact_rows import Identity, StoredFile, stored_name
-from lora_tui.harvest.download import MOST_BYTES
 from lora_tui.harvest.failures import RefusedResultError
 from lora_tui.harvest.source import checked_files
 from lora_tui.harvest.structure import DamagedFileError, check_config, may_be_empty, require_weights
 from lora_tui.json_values import mapping, parse_json
 from lora_tui.text import terminal_safe
+from lora_tui.transfers.remote_file import MOST_BYTES
 
 MANIFEST: Final = "upload-manifest.json"
 """The object that the worker writes last; it is removed when the model is published."""
