@@ -7,7 +7,10 @@
   (LORA_TUI_BENCH_HF), hf_transfer with eight parts at once.
 
 nginx (HTTPS) is behind a relay that delays and paces every connection (line.py). Ours is the whole
-path: links, queue, fetch, checksum, structure, fsync, rename; the peers verify nothing. The time
+path: links, queue, fetch, checksum, structure, fsync, rename; the peers verify nothing, and have
+their links beforehand but for the one with curl. So over TLS 1.3 our first byte comes after four
+round trips (connect two, links one, file one) and theirs after three; an nginx that has TLS 1.2 as
+its default adds one to both. Sign-in and the lookup of the model are not in the time. The time
 is that of the download, without the start of Python, which "whole process" includes. `--before`
 names another version, with its own environment, that is measured in turn with this one.
 """
