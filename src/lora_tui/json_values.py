@@ -210,6 +210,15 @@ def text_or_none(value: object, *, limit: int = 200, lines: bool = False) -> str
     return terminal_safe(value, limit=limit, lines=lines) or None
 
 
+def first_of(data: Mapping[str, Any], *names: str) -> Any:
+    """The first value of `names` that is not null, as `pop_first` finds it."""
+    for name in names:
+        value = data.get(name)
+        if value is not None:
+            return value
+    return None
+
+
 def pop_first(data: dict[str, Any], *names: str) -> Any:
     """The first value of `names` that is not null; all of them are removed from `data`."""
     values = [data.pop(name, None) for name in names]

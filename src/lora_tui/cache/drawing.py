@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import sqlite3
-from binascii import crc32
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from lora_tui.cache.stored_numbers import number_of
+from lora_tui.cache.sums import checksum
 from lora_tui.domain import CurvePoint, finite, usable_loss
 
 VALUES: Final = (
@@ -17,8 +17,6 @@ VALUES: Final = (
 """The columns of a point beside its job, time and id."""
 DRAWN_WHOLE: Final = 100_000
 """With more points a curve is down-sampled while it is read, to bound the memory."""
-_ROW_TEXT: Final = "\x1f".join(["%s"] * (3 + VALUES.count(",")))
-"""What `sums.checksum` covers, in half the time: a run has very many points."""
 
 
 class Drawing(NamedTuple):
@@ -40,7 +38,7 @@ def read_drawing(db: sqlite3.Connection, job_id: str) -> Drawing:
     some: list[CurvePoint] = []
     gap = False
     total, points_sum, row = 0, 0, (None, None)
-    for row in _rows(db, job_id):
+    for row in raw_points(db, job_id):
         points_sum = sum_with(points_sum, row)
         total += 1
         _, _, step, _, logged, validation, _, gradient, _, _ = row
@@ -63,23 +61,30 @@ def read_drawing(db: sqlite3.Connection, job_id: str) -> Drawing:
 def sum_of_points(db: sqlite3.Connection, job_id: str) -> tuple[int, int]:
     """The number of cached points of a job, and their checksum."""
     total, found = 0, 0
-    for row in _rows(db, job_id):
+    for row in raw_points(db, job_id):
         total, found = total + 1, sum_with(found, row)
     return total, found
 
 
 def sum_with(points_sum: int, row: Sequence[object]) -> int:
     """The checksum of points with one more: its timestamp, id and `VALUES`."""
-    text = _ROW_TEXT % tuple(row)
-    return (points_sum * 31 + crc32(text.encode("utf-8", "surrogatepass"))) & 0xFFFFFFFF
+    return (points_sum * 31 + checksum(row)) & 0xFFFFFFFF
 
 
-def _rows(db: sqlite3.Connection, job_id: str) -> sqlite3.Cursor:
+def raw_points(
+    db: sqlite3.Connection, job_id: str, after: tuple[str, str] | None = None
+) -> sqlite3.Cursor:
+    """The stored points, in order, of which the values are tuples: timestamp, id and `VALUES`.
+
+    `after`: only those after this timestamp and id.
+    """
+    condition = "" if after is None else " AND (timestamp, id) > (?, ?)"
     cursor = db.cursor()
     cursor.row_factory = None  # plain tuples: they are faster
     return cursor.execute(
-        f"SELECT timestamp, id, {VALUES} FROM metrics WHERE job_id = ? ORDER BY timestamp, id",
-        [job_id],
+        f"SELECT timestamp, id, {VALUES} FROM metrics WHERE job_id = ?{condition}"
+        " ORDER BY timestamp, id",
+        [job_id, *(after or ())],
     )
 
 

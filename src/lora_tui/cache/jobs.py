@@ -15,11 +15,11 @@ from lora_tui.cache.search import MOST_NAMED, id_prefix
 from lora_tui.cache.sums import SUMMED, columns_of
 from lora_tui.clock import microseconds, parse_timestamp, timestamp_text
 from lora_tui.json_values import (
+    first_of,
     identifier,
     mapping,
     number,
     parse_json,
-    pop_first,
     row_json,
     text_or_none,
 )
@@ -249,8 +249,8 @@ def columns(row: Row) -> tuple[object, ...]:
         _activity(status),
         identifier(row.get("dataset_id")),
         text_or_none(row.get("preset_id")),
-        text_or_none(pop_first(dict(settings), "base_model", "model_name")),
-        text_or_none(pop_first(dict(gpu), "gpu_type", "type")),
+        text_or_none(first_of(settings, "base_model", "model_name")),
+        text_or_none(first_of(gpu, "gpu_type", "type")),
         microseconds(queued),
         number(row.get("current_cost")) if final is None else final,
         hours if hours >= 0 else None,

@@ -9,7 +9,7 @@ from typing import Final
 
 from lora_tui.cache import metadata, metrics
 from lora_tui.cache.connection import transaction
-from lora_tui.cache.drawing import sum_with
+from lora_tui.cache.drawing import raw_points, sum_with
 from lora_tui.cache.metrics import CHART_POINTS, CurveState
 from lora_tui.cache.stored_numbers import number_of
 from lora_tui.clock import parse_timestamp, timestamp_text
@@ -90,7 +90,7 @@ class LiveCurves:
         """Draw the points beyond those of `state`."""
         total, points_sum, newest = state.total, state.points_sum or 0, state.newest
         last = state.last_timestamp, state.last_id
-        for row in metrics.raw_points(db, job_id, (last[0] or "", last[1] or "")):
+        for row in raw_points(db, job_id, (last[0] or "", last[1] or "")):
             timestamp, point_id, step, _, training, validation, _, gradient, *_ = row
             read = number_of
             logged = step, training, read(validation), read(gradient)

@@ -351,17 +351,6 @@ def put_stored_curve(db: sqlite3.Connection, job_id: str, curve: Sequence[CurveP
         refresh_job(db, job_id)
 
 
-def raw_points(
-    db: sqlite3.Connection, job_id: str, after: tuple[str, str] = ("", "")
-) -> sqlite3.Cursor:
-    """The stored points after a (timestamp, id), in order: these two, then the values."""
-    sql = (
-        f"SELECT timestamp, id, {_VALUES} FROM metrics WHERE job_id = ?"
-        " AND (timestamp, id) > (?, ?) ORDER BY timestamp, id"
-    )
-    return db.execute(sql, [job_id, *after])
-
-
 def jobs_to_fetch(db: sqlite3.Connection, newest: int) -> list[str]:
     """The jobs of the `newest` models whose points were never fetched, or are outdated.
 

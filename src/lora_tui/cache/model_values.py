@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from lora_tui.cache.model_row import COLUMNS, final_loss
 from lora_tui.cache.sums import checksum, keep_sums
-from lora_tui.json_values import Row, integer, mapping, number, text_or_none
+from lora_tui.json_values import Row, first_of, integer, mapping, number, text_or_none
 
 if TYPE_CHECKING:
     from lora_tui.opinion.recorded import Recorded
@@ -178,12 +178,12 @@ def _computed(
     chosen = mapping(configuration.get("hyperparameters"))
     weights = configuration.get("weights")
     settings = (
-        text_or_none(_first(gpu, "gpu_type", "type")),
-        integer(_first(chosen, "lora_rank", "rank", "r")),
-        number(_first(chosen, "lora_alpha", "alpha")),
+        text_or_none(first_of(gpu, "gpu_type", "type")),
+        integer(first_of(chosen, "lora_rank", "rank", "r")),
+        number(first_of(chosen, "lora_alpha", "alpha")),
         number(chosen.get("learning_rate")),
         integer(chosen.get("batch_size")),
-        number(_first(chosen, "num_epochs", "epochs")),
+        number(first_of(chosen, "num_epochs", "epochs")),
         None if weights is None and summary is None else _effective_rank(weights, summary),
     )
     training = mapping(row.get("training_summary"))
@@ -229,15 +229,6 @@ def _losses(
         judged = kept[1:]
     broken = int(is_broken(training, ends_bad, run.last_step))
     return ends_bad, (*losses, broken, *judged, repr(facts))
-
-
-def _first(data: Mapping[str, Any], *names: str) -> Any:
-    """The first value that is not null, as `pop_first` finds it."""
-    for name in names:
-        value = data.get(name)
-        if value is not None:
-            return value
-    return None
 
 
 def _effective_rank(stored: object, measured: str | None) -> float | None:

@@ -38,8 +38,9 @@ LIVE_INTERVAL: Final = 5.0
 WHOLE_RUNS: Final = 200
 """Runs whose points are all kept in the cache, where no setting says otherwise."""
 PARALLEL_DOWNLOADS: Final = 3
-SPOOL_LIMIT: Final = 4 << 30
 """Files that are downloaded at once, where no setting says otherwise."""
+SPOOL_LIMIT: Final = 4 << 30
+"""Bytes of all files that a harvest has in hand, where no setting says otherwise."""
 ALERT_SENDERS: Final = ("application", "harvest")
 DEMO_PROFILES: Final = ("demo", "demo-hostile")
 """Of `lora-tui demo` and `lora-tui demo --hostile`, where the file has none of these names."""

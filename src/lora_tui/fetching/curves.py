@@ -140,9 +140,7 @@ class _Curve:
         if self._whole:
             metrics.add_replacement(self._db, self._job_id, points)
         elif new := [point for point in points if point.id not in self._known]:
-            if self._unwritten:
-                with transaction(self._db):
-                    metrics.add_points(self._db, self._job_id, self._unwritten)
+            self._write()
             self._unwritten, self._changed = new, True
 
     def finish(self) -> None:
@@ -168,7 +166,11 @@ class _Curve:
             metrics.end_replacement(self._db, self._job_id)
         elif isinstance(error, BackendError):
             self._draw()  # keeps what came, so that it is not requested again each time
-        elif self._unwritten:
+        else:
+            self._write()
+
+    def _write(self) -> None:
+        if self._unwritten:
             with transaction(self._db):
                 metrics.add_points(self._db, self._job_id, self._unwritten)
 

@@ -27,7 +27,6 @@ from lora_tui.harvest.harvester import Harvester
 from lora_tui.harvest.in_bucket import find_upload, has_manifest
 from lora_tui.harvest.job_files import open_source, store_files, upload_event
 from lora_tui.harvest.lease import Lease, LeaseLostError
-from lora_tui.harvest.passing_weights import load_measuring
 from lora_tui.harvest.publish import (
     check_stored,
     discard_failed,
@@ -133,8 +132,6 @@ def _make_model(attempt: Attempt, lease: Lease, *, yielding: bool) -> bool:
     with ReadAhead() as ahead:  # each costs round trips, and none needs the answer of another
         listed = ahead.call(lambda: list(harvester.storage.list(identity.folder)))
         points = ahead.call(lambda: _metric_points(harvester, identity))
-        ahead.call(harvester.storage.host_for_large_files)
-        ahead.call(load_measuring)
         artifact: Row | None = harvester.rest.artifact_by_job(identity.job_id)
         adopted = artifact is not None
         if artifact is None:

@@ -15,6 +15,7 @@ from functools import partial
 from typing import Any, Final
 
 from lora_tui.adapters.config import CONFIG
+from lora_tui.fetching.read_ahead import ReadAhead
 from lora_tui.gateway.retry import RETRY
 from lora_tui.gateway.storage import ObjectInfo, Storage
 from lora_tui.harvest.artifact_rows import Identity, StoredFile
@@ -24,7 +25,7 @@ from lora_tui.harvest.events import FileStored, UploadVerified
 from lora_tui.harvest.harvester import Harvester
 from lora_tui.harvest.in_bucket import Upload, find_upload
 from lora_tui.harvest.lease import Lease
-from lora_tui.harvest.passing_weights import PassingWeights
+from lora_tui.harvest.passing_weights import PassingWeights, load_measuring
 from lora_tui.harvest.receipts import Receipt, Receipts
 from lora_tui.harvest.source import SourceFiles
 from lora_tui.harvest.store import store_file
@@ -45,11 +46,7 @@ class StoredFiles:
 
 
 def store_files(
-    attempt: Attempt,
-    lease: Lease,
-    found: Sequence[ObjectInfo],
-    *,
-    yielding: bool,
+    attempt: Attempt, lease: Lease, found: Sequence[ObjectInfo], *, yielding: bool
 ) -> StoredFiles:
     """Store all files. `found`: the objects in the folder of the artifact.
 
@@ -62,7 +59,10 @@ def store_files(
     files = _accept_upload(attempt, upload, receipts)
     if upload.is_whole:
         return StoredFiles(files, None)
-    source = open_source(harvester, identity, upload)
+    with ReadAhead() as ahead:  # beside the question to the worker, as each takes a moment
+        ahead.call(harvester.storage.host_for_large_files)
+        ahead.call(load_measuring)
+        source = open_source(harvester, identity, upload)
     names = [name for name in source.names if name not in upload.files]
     ended = threading.Event()
 
@@ -122,8 +122,11 @@ class _StoredObjects:
         return found
 
     def _found_in_list(self, path: str) -> ObjectInfo | None:
-        self.listed = list(self._storage.list(self._folder))
-        return next((entry for entry in self.listed if entry.path == path), None)
+        listed = list(self._storage.list(self._folder))
+        found = next((entry for entry in listed if entry.path == path), None)
+        if found is not None:
+            self.listed = listed
+        return found
 
 
 @dataclass(frozen=True)
